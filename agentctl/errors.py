@@ -1,0 +1,101 @@
+"""What can go wrong, as a tree: each failure knows its exit code and says what would be right."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ErrorClass = Literal[
+    "timeout",
+    "rate_limited",
+    "server",
+    "refused",
+    "bad_answer",
+    "tool_failed",
+    "tool_unavailable",
+    "limit",
+]
+"""The classes that `on_error` routes by."""
+
+
+class AgentctlError(Exception):
+    """Root of everything agentctl raises on purpose; `exit_code` is what the command line exits with."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(AgentctlError):
+    """Wrong usage, an unreadable file, or something refused: exit 2."""
+
+    exit_code = 2
+
+
+class CannotRun(AgentctlError):
+    """What the run needs is not to be had (provider, key, model, store): exit 3."""
+
+    exit_code = 3
+
+
+class StoreError(CannotRun):
+    """The store cannot be read or written: full, locked, removed, cut short or damaged."""
+
+
+class DamagedRecord(StoreError):
+    """A stored record whose bytes do not match their checksum."""
+
+
+class ThreadBusy(UsageError):
+    """Another writer holds the thread."""
+
+
+class NodeError(AgentctlError):
+    """A node could not do its work; `on_error` may route it by `error_class`."""
+
+    exit_code = 4
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        message: str,
+        *,
+        hint: str | None = None,
+        origin: Literal["model", "tool", "engine"] = "engine",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.error_class: ErrorClass = error_class
+        self.origin = origin
+
+
+class ModelError(NodeError):
+    """A model call that gave no usable answer.
+
+    `retry_after` is in seconds, when the server said so. `retryable` is true for timeouts, connection errors,
+    408, 409, 429 and 5xx.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        message: str,
+        *,
+        hint: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(error_class, message, hint=hint, origin="model")
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.exit_code = 4 if error_class == "bad_answer" else 3
+
+
+class ToolError(NodeError):
+    """A tool call that failed, or a tool that cannot be called now."""
+
+    def __init__(self, error_class: ErrorClass, message: str, *, hint: str | None = None) -> None:
+        super().__init__(error_class, message, hint=hint, origin="tool")

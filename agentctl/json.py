@@ -1,0 +1,41 @@
+"""JSON as one type, one encoder, one canonical form and one digest."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+Json = Any
+"""Plain data: None, bool, int, float, str, list of Json, dict of str to Json."""
+
+
+def encode(value: Json) -> bytes:
+    """JSON bytes in UTF-8, as given: keys keep their order. Raises TypeError for what JSON cannot say."""
+    return orjson.dumps(value)
+
+
+def decode(data: bytes | str) -> Json:
+    """The value of JSON text. Raises ValueError."""
+    return orjson.loads(data)
+
+
+def canonical(value: Json) -> bytes:
+    """Canonical JSON in the manner of RFC 8785: sorted keys, and 12.0 is written as 12."""
+    return orjson.dumps(_plain_numbers(value), option=orjson.OPT_SORT_KEYS)
+
+
+def digest(value: Json) -> str:
+    """BLAKE2b of the canonical form, 32 hex digits."""
+    return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
+
+
+def _plain_numbers(value: Json) -> Json:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, dict):
+        return {key: _plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(item) for item in value]
+    return value
