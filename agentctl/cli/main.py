@@ -1,0 +1,140 @@
+"""The entry point: one app, and every failure turned into a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+from typer._click import Command
+from typer._click.exceptions import NoArgsIsHelpError
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from agentctl.cli.streams import complain
+from agentctl.cli.verbs import VerbGroup
+from agentctl.errors import AgentctlError
+
+OUR_FAULT = 70
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""128 + SIGPIPE: whoever read our output has gone."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run one verb and exit with its code. No traceback unless AGENTCTL_DEBUG is set."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A model may write what the terminal's encoding, or UTF-8 itself, cannot say.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_flushed(run(sys.argv[1:] if args is None else args)))
+
+
+def run(args: list[str]) -> int:
+    """The exit code of a command line."""
+    try:
+        result = command()(args, prog_name="agentctl", standalone_mode=False)
+    except BaseException as failure:  # noqa: BLE001 - the last place that can turn a failure into a message
+        return _said(failure)
+    return result if isinstance(result, int) else 0
+
+
+def command() -> Command:
+    """The root command, with none of its verbs loaded."""
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    names = {"help_option_names": ["-h", "--help"]}
+    app.callback(cls=VerbGroup, no_args_is_help=True, context_settings=names)(_root)
+    return get_command(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from agentctl.cli.version import our_version
+
+        typer.echo(f"agentctl {our_version()}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Declare a system of agents in YAML; check it, run it, replay it."""
+
+
+def _said(failure: BaseException) -> int:
+    """Say what went wrong on stderr; the exit code."""
+    if os.environ.get("AGENTCTL_DEBUG"):
+        import traceback
+
+        traceback.print_exception(failure)
+    match failure:
+        case AgentctlError() if failure.exit_code != OUR_FAULT:
+            return _complained(failure.message, failure.hint, failure.exit_code)
+        case NoArgsIsHelpError():
+            typer.echo(failure.format_message(), err=True)
+            return 2
+        case TyperException():
+            return _complained(*_usage(failure), 2)
+        case BrokenPipeError():
+            return BROKEN_PIPE
+        case SystemExit(code=code):
+            # Typer answers a broken pipe with exit 1 of its own.
+            broken = isinstance(failure.__context__, BrokenPipeError)
+            return BROKEN_PIPE if broken else code if isinstance(code, int) else 1
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case typer.Abort():
+            return _complained("stopped at the prompt", None, INTERRUPTED)
+        case OSError():
+            return _complained(_os_message(failure), "set AGENTCTL_DEBUG=1 to see where", 3)
+        case _:
+            message = f"a fault in agentctl itself: {type(failure).__name__}: {failure}"
+            return _complained(message, "set AGENTCTL_DEBUG=1 to see the traceback", OUR_FAULT)
+
+
+def _usage(failure: TyperException) -> tuple[str, str | None]:
+    """A usage error in our way: lower case, no full stop, and where help is to be had."""
+    text = failure.format_message().rstrip(".")
+    context = getattr(failure, "ctx", None)
+    hint = f"`{context.command_path} --help` shows what it takes" if context else None
+    return text[:1].lower() + text[1:], hint
+
+
+def _os_message(failure: OSError) -> str:
+    what = (failure.strerror or str(failure)).lower()
+    return f"{failure.filename}: {what}" if failure.filename else what
+
+
+def _complained(message: str, hint: str | None, code: int) -> int:
+    complain("error", message)
+    if hint:
+        complain("hint", hint)
+    return code
+
+
+def _flushed(code: int) -> int:
+    """The exit code once stdout is written out; what cannot be written is not passed over."""
+    if sys.stdout is None:
+        return code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return code or BROKEN_PIPE
+    except OSError as failure:
+        _forget_stdout()
+        return _complained(f"cannot write to stdout: {_os_message(failure)}", None, 3)
+    if code == BROKEN_PIPE:
+        _forget_stdout()
+    return code
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit does not fail as well."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
