@@ -1,0 +1,127 @@
+"""Python source read by `ast`: which file a module is, and what its names stand for. Nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from agentctl.errors import UsageError
+
+_HOPS = 10
+"""How many re-exports are followed from a name to what it stands for."""
+
+
+class UnreadableSource(UsageError):
+    """A Python tool that cannot be found or read."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A parsed module. `folder` is where absolute imports of the project begin."""
+
+    folder: Path
+    file: Path
+    tree: ast.Module
+
+    @cached_property
+    def names(self) -> dict[str, ast.stmt]:
+        """What the module binds at its top level, in `if`, `try` and `with` too; the last one counts."""
+        return {name: statement for statement in _top_level(self.tree) for name in _bound(statement)}
+
+    def find(self, name: str) -> tuple[ast.stmt, Module] | None:
+        """The statement that binds `name`, here or in the project's module that it is imported from."""
+        module, seen = self, 0
+        while (statement := module.names.get(name)) is not None and seen < _HOPS:
+            origin = module._origin(statement, name)
+            if origin is None:
+                return statement, module
+            (module, name), seen = origin, seen + 1
+        return None
+
+    def imported_files(self) -> Iterator[Path]:
+        """The project's files that this module imports itself, in functions too."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield from _chain(self.folder, alias.name)
+            elif isinstance(node, ast.ImportFrom):
+                base, dotted = self._base(node)
+                yield from _chain(base, dotted)
+                for alias in node.names:
+                    yield from _chain(base, f"{dotted}.{alias.name}" if dotted else alias.name)
+
+    def _base(self, node: ast.ImportFrom) -> tuple[Path, str]:
+        if not node.level:
+            return self.folder, node.module or ""
+        # `.` is the folder the file stands in, for a package's __init__ as well
+        return (self.file, *self.file.parents)[min(node.level, len(self.file.parents))], node.module or ""
+
+    def _origin(self, statement: ast.stmt, name: str) -> tuple[Module, str] | None:
+        if not isinstance(statement, ast.ImportFrom):
+            return None
+        base, dotted = self._base(statement)
+        file = module_file(base, dotted) if dotted else base / "__init__.py"
+        if file is None or not file.is_file():
+            return None
+        original = next(
+            (alias.name for alias in statement.names if (alias.asname or alias.name) == name), name
+        )
+        return read_module(file, self.folder), original
+
+
+def read_module(file: Path, folder: Path) -> Module:
+    """Parse a file. Raises UnreadableSource."""
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except OSError as error:
+        raise UnreadableSource(f"cannot read {file}: {error.strerror}") from error
+    except SyntaxError as error:
+        raise UnreadableSource(f"{file} is no Python: {error.msg} in line {error.lineno}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UnreadableSource(f"{file} is no Python: {error}") from error
+    return Module(folder, file, tree)
+
+
+def module_file(folder: Path, dotted: str) -> Path | None:
+    """The file of a module under `folder`: as in Python, a package comes before a module of the same name."""
+    place = folder.joinpath(*dotted.split("."))
+    for file in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+        if file.is_file():
+            return file
+    return None
+
+
+def _chain(folder: Path, dotted: str) -> Iterator[Path]:
+    """`a.b.c` runs `a`, `a.b` and `a.b.c`: those of them that are files."""
+    parts = [part for part in dotted.split(".") if part]
+    for count in range(1, len(parts) + 1):
+        file = module_file(folder, ".".join(parts[:count]))
+        if file is not None:
+            yield file
+
+
+def _top_level(node: ast.AST) -> Iterator[ast.stmt]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            yield from _top_level(child)
+        elif isinstance(child, ast.stmt):
+            yield child
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield statement.name
+        case ast.Import() | ast.ImportFrom():
+            for alias in statement.names:
+                yield alias.asname or alias.name.partition(".")[0]
+        case ast.Assign():
+            for target in statement.targets:
+                yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            yield name
+        case _ if type(statement).__name__ == "TypeAlias":  # `type X = …`, Python 3.12
+            yield from (node.id for node in ast.walk(statement.name) if isinstance(node, ast.Name))  # type: ignore[attr-defined]

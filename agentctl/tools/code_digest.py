@@ -1,0 +1,46 @@
+"""The digest of a tool's code: its module and the project's modules that it imports."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from agentctl.json import digest
+from agentctl.spec.python_source import UnreadableSource, read_module
+
+
+def code_digest(file: Path, function: str, project: Path, folder: Path | None = None) -> str:
+    """32 hex digits that change when the function's code may have changed.
+
+    Counted are the bytes of its module and, transitively, of every module it imports from a file inside
+    `project`. Imports are read by `ast`: those inside functions count, those by a computed name do not.
+    `folder` is where absolute imports begin: beside the module unless said.
+    """
+    project = project.resolve()
+    files = {
+        Path(os.path.relpath(found, project)).as_posix(): hashlib.blake2b(found.read_bytes()).hexdigest()
+        for found in _reached(file.absolute(), folder or file.parent, project)
+    }
+    return digest([function, files])
+
+
+def _reached(file: Path, folder: Path, project: Path) -> set[Path]:
+    folder = folder.absolute()
+    # The packages that a dotted module stands in are run before it is.
+    packages = [
+        place / "__init__.py" for place in file.parents if place != folder and folder in place.parents
+    ]
+    reached: set[Path] = set()
+    ahead = [file, *(package for package in packages if package.is_file())]
+    while ahead:
+        found = ahead.pop().resolve()
+        if found in reached:
+            continue
+        reached.add(found)
+        try:
+            imported = set(read_module(found, folder).imported_files())
+        except UnreadableSource:
+            continue  # its bytes count; what it would import cannot be known, and it cannot run
+        ahead += [other for other in imported if other.resolve().is_relative_to(project)]
+    return reached
