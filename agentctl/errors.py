@@ -13,8 +13,9 @@ ErrorClass = Literal[
     "tool_failed",
     "tool_unavailable",
     "limit",
+    "expression",
 ]
-"""The classes that `on_error` routes by."""
+"""The classes that `on_error` routes by; `expression`, an expression that failed, has no arm of its own but `else`."""
 
 
 class AgentctlError(Exception):

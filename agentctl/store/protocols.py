@@ -51,7 +51,8 @@ class ThreadLog(Protocol):
     async def append(self, records: Sequence[Json], *, sync: bool = False) -> int:
         """Add records in one transaction and return the number of the last.
 
-        When it returns, they survive SIGKILL; with `sync` they survive a power cut too. Raises StoreError.
+        When it returns, they survive SIGKILL; with `sync` they survive a power cut too. A cancelled append is
+        still made, before any later one. Raises StoreError.
         """
 
     async def read(self, first: int = 1, last: int | None = None) -> list[tuple[int, Json]]:

@@ -1,0 +1,62 @@
+"""The variables a file declares under `env:`, and which of their values are secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentctl.errors import CannotRun, UsageError
+from agentctl.spec.model import FileSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Values of the declared variables that have one. `secrets` are values to be masked."""
+
+    values: Mapping[str, str]
+    secrets: tuple[str, ...]
+
+
+def read_environment(spec: FileSpec, given: Mapping[str, str] | None = None) -> Environment:
+    """What the file declares, from `given` or else the process. Raises CannotRun for a required one not set."""
+    source = os.environ if given is None else {**os.environ, **given}
+    values: dict[str, str] = {}
+    secrets = []
+    for name, variable in (spec.env or {}).items():
+        value = source.get(name, variable.default or None)
+        if value is None:
+            if variable.required:
+                raise CannotRun(
+                    f"the environment variable {name} is not set, and the file requires it",
+                    hint=f"set it: export {name}=…, or put it into a file and say --env-file FILE",
+                )
+            continue
+        values[name] = value
+        if variable.secret:
+            secrets.append(value)
+    if "OPENAI_API_KEY" in source:
+        secrets.append(source["OPENAI_API_KEY"])
+    return Environment(values, tuple(secrets))
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """NAME=value lines; `#` comments, `export` and quotes around a value are understood. Raises UsageError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the env file {path}: {error}") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise UsageError(f"{path}:{number}: not a NAME=value line")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        found[name.strip()] = value
+    return found

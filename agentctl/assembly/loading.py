@@ -1,0 +1,207 @@
+"""`load`: from a path to a graph that can run; the one place where concrete parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from agentctl.assembly.environment import Environment, read_environment
+from agentctl.assembly.limits import with_limits
+from agentctl.assembly.world import LiveWorld, memo_secret
+from agentctl.check.check import check
+from agentctl.engine.outcome import Outcome
+from agentctl.engine.session import Request, Session
+from agentctl.engine.watch import Stop
+from agentctl.engine.world import Ask
+from agentctl.errors import UsageError
+from agentctl.events import Sink
+from agentctl.graph.compile import compile_graph
+from agentctl.graph.plan import Graph
+from agentctl.ids import new_uuid
+from agentctl.json import Json
+from agentctl.sinks.jsonl import JsonLinesSink
+from agentctl.spec.document import Document, read_document
+from agentctl.spec.finding import Finding
+from agentctl.store.folder import find_store, open_memo, open_thread_store, prepare_store
+
+T = TypeVar("T")
+
+
+class InvalidGraph(UsageError):
+    """A file with errors; `findings` are all of them."""
+
+    exit_code = 1
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        first = findings[0]
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        super().__init__(f"{first.file.name}:{first.span.line}:{first.span.column}: {first.message}{more}")
+        self.findings = tuple(findings)
+
+
+def load(
+    path: str | Path,
+    *,
+    store: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
+    limits: Mapping[str, Json] | None = None,
+    durability: str = "normal",
+) -> LoadedGraph:
+    """Check and compile a graph file.
+
+    `store` is the folder for threads (by default the nearest `.agentctl` upward, else one is made in the working
+    directory); `env` adds to the process's environment; `models` replaces models by name (`default` for
+    agents without one); `limits` replaces keys of `limits:`. Raises InvalidGraph, UsageError, CannotRun.
+    """
+    document = read_document(Path(path))
+    return from_document(document, store=store, env=env, models=models, limits=limits, durability=durability)
+
+
+def from_document(
+    document: Document,
+    *,
+    store: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
+    limits: Mapping[str, Json] | None = None,
+    durability: str = "normal",
+) -> LoadedGraph:
+    """As `load`, for a document already read."""
+    errors = [finding for finding in check(document) if finding.severity == "error"]
+    if errors:
+        raise InvalidGraph(errors)
+    assert document.spec is not None
+    graph = with_limits(compile_graph(document, models=models), limits or {})
+    options = {"models": dict(models or {}), "limits": dict(limits or {})}
+    environment = read_environment(document.spec, env)
+    return LoadedGraph(graph, environment, options, Path(store) if store else None, durability)
+
+
+@dataclass(frozen=True)
+class LoadedGraph:
+    """A graph ready to run. Every method has an `a…` twin for use inside a running event loop."""
+
+    graph: Graph
+    environment: Environment
+    options: Mapping[str, Json] = field(default_factory=dict)
+    store: Path | None = None
+    durability: str = "normal"
+
+    def run(self, inputs: Mapping[str, Json] | None = None, **settings: Json) -> Outcome:
+        """As `arun`, from synchronous code."""
+        return _wait(self.arun(inputs, **settings))
+
+    def resume(self, thread: str, **settings: Json) -> Outcome:
+        """As `aresume`, from synchronous code."""
+        return _wait(self.aresume(thread, **settings))
+
+    async def arun(
+        self,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        thread: str | None = None,
+        tenant: str = "",
+        sinks: Sequence[Sink] = (),
+        answer: Ask | None = None,
+        cache: bool = True,
+        stop: Stop | None = None,
+        abandon: bool = False,
+    ) -> Outcome:
+        """Run one turn. A given `thread` is continued, or begun under that name.
+
+        `answer` is asked when a node asks a person; without it the turn is suspended with status `waiting`.
+        Raises UsageError for inputs that do not fit and ThreadBusy when another process writes the thread; what goes
+        wrong inside the turn is in the outcome.
+        """
+        given = dict(inputs or {})
+        self._check_inputs(given, new=thread is None)
+        request = Request(inputs=given, tenant=tenant, abandon=abandon, options=self.options)
+        async with self._session(sinks, answer, cache) as session:
+            return await session.run(thread or new_uuid(), request, stop)
+
+    async def aresume(
+        self,
+        thread: str,
+        *,
+        answers: Mapping[str, Json] | None = None,
+        assume: Mapping[str, Json] | None = None,
+        accept_changes: bool = False,
+        sinks: Sequence[Sink] = (),
+        answer: Ask | None = None,
+        cache: bool = True,
+        stop: Stop | None = None,
+    ) -> Outcome:
+        """Go on with a suspended turn.
+
+        `answers` are answers by question id; `assume` says of a write whose outcome is unknown `retry`, or
+        `{"done": result}`. Raises UsageError when there is nothing to resume or the file changed where the turn
+        goes on.
+        """
+        request = Request(
+            answers=answers or {}, assume=assume or {}, accept_changes=accept_changes, options=self.options
+        )
+        async with self._session(sinks, answer, cache) as session:
+            return await session.resume(thread, request, stop)
+
+    def missing_models(self) -> list[str]:
+        """Embedded models that the graph uses and this machine has not got yet."""
+        from agentctl.models.catalogue import installed
+
+        used = [model for model in self.graph.models.values() if model.provider == "local"]
+        return sorted({model.model or "local" for model in used if not installed(model.model)})
+
+    def _check_inputs(self, inputs: Mapping[str, Json], *, new: bool) -> None:
+        graph = self.graph
+        known = ", ".join(graph.input) or "none"
+        for name in inputs:
+            if name not in graph.input:
+                raise UsageError(f"`{name}` is no input of {graph.name}", hint=f"its inputs are: {known}")
+        if not new:
+            return
+        for name in graph.input:
+            field = graph.fields[name]
+            if name not in inputs and not field.has_default and field.reduce == "last":
+                raise UsageError(f"the input `{name}` is missing", hint=f"give it: -i {name}=…")
+
+    @asynccontextmanager
+    async def _session(
+        self, sinks: Sequence[Sink], answer: Ask | None, cache: bool
+    ) -> AsyncIterator[Session]:
+        folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")
+        store = open_thread_store(folder, durability="full" if self.durability == "full" else "normal")
+        memo = open_memo(folder) if cache and self._remembers() else None
+        world = LiveWorld(self.graph, self.environment.values, memo, memo_secret(folder), answer)
+        own: list[Sink] = [JsonLinesSink(folder / "events.jsonl")] if self.graph.jsonl else []
+        try:
+            await world.prepare()
+            yield Session(self.graph, store, world, sinks=[*own, *sinks], secrets=self.environment.secrets)
+        finally:
+            await world.close()
+            for sink in own:
+                await sink.close()
+            await store.close()
+
+    def _remembers(self) -> bool:
+        return any(
+            "cache" in tool or tool.get("effect") == "pure"
+            for tool in self.graph.data.get("tools", {}).values()
+        )
+
+    def with_store(self, store: Path) -> LoadedGraph:
+        """The same graph, with its threads in another folder."""
+        return replace(self, store=store)
+
+
+def _wait(work: Coroutine[None, None, T]) -> T:
+    """Run to the end from synchronous code. Raises UsageError inside a running loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    work.close()
+    raise UsageError("an event loop is running here", hint="await the method's twin: `arun`, `aresume`")

@@ -1,0 +1,131 @@
+"""The live world: providers, tool workers, the memo and the person at the terminal, put together."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from agentctl.engine.world import Ask, OnRetry
+from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
+from agentctl.json import Json
+from agentctl.messages import ChatReply, ChatRequest
+from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
+from agentctl.retry import Backoff
+from agentctl.store.protocols import Memo
+from agentctl.tools.call import Answered, Call, ToolCaller
+from agentctl.tools.code_digest import code_digest
+from agentctl.tools.worker import PythonCall, WorkerPool
+
+
+class LiveWorld:
+    """See engine.World. Providers and workers are started when first used and kept until `close`."""
+
+    def __init__(
+        self, graph: Graph, env: Mapping[str, str], memo: Memo | None, secret: bytes, ask: Ask | None = None
+    ) -> None:
+        self._graph = graph
+        self._names = {"env": dict(env)}
+        self._providers = ProviderPool()
+        self._workers = WorkerPool()
+        self._caller = ToolCaller(self._work, memo, secret)
+        self._memo = memo
+        self._ask = ask
+        self._code: dict[str, str] = {}
+
+    @property
+    def ask(self) -> Ask | None:
+        """See engine.World."""
+        return self._ask
+
+    async def prepare(self) -> None:
+        """Make the clients of the graph's models. Raises CannotRun for a missing key, UsageError."""
+        for model in self._graph.models.values():
+            await self._providers.get(self._settings(model))
+
+    async def chat(
+        self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: OnRetry
+    ) -> tuple[ChatReply, float | None]:
+        """See engine.World."""
+        settings = self._settings(model)
+        provider = await self._providers.get(settings)
+        named = request if model.file is None else msgspec.structs.replace(request, model=str(model.file))
+        reply = await call_model(
+            provider,
+            named,
+            timeout=settings.timeout,
+            backoff=Backoff(attempts=settings.attempts),
+            on_delta=on_delta,
+            on_retry=on_retry,
+        )
+        return reply, cost_of(reply.usage, settings.price)
+
+    async def call_tool(self, call: Call) -> Answered:
+        """See engine.World."""
+        return await self._caller.call(call)
+
+    def code_digest(self, tool: ToolPlan) -> str:
+        """See engine.World; read once, as a worker reads the code once."""
+        known = self._code.get(tool.name)
+        if known is None:
+            function = tool.function
+            assert function is not None
+            project = self._graph.path.parent
+            known = code_digest(function.file, function.name, project, function.folder)
+            self._code[tool.name] = known
+        return known
+
+    def now(self) -> float:
+        """See engine.World."""
+        return time.time()
+
+    async def close(self) -> None:
+        """End the workers and the clients."""
+        await self._workers.close()
+        await self._providers.close()
+        if self._memo is not None:
+            await self._memo.close()
+
+    async def _work(self, tool: ToolPlan, arguments: Json, idempotency_key: str | None) -> Json:
+        assert tool.function is not None
+        spec = PythonCall(tool.function, setup=tool.setup, in_process=tool.in_process)
+        return await self._workers.call(
+            spec,
+            arguments,
+            timeout=tool.timeout,
+            idempotency_key=idempotency_key if tool.function.accepts_key else None,
+            max_result=tool.max_result,
+        )
+
+    def _settings(self, model: ModelPlan) -> ModelSettings:
+        return ModelSettings(
+            name=model.name,
+            provider=model.provider,
+            model=str(model.file) if model.file else model.model,
+            base_url=str(model.base_url(self._names)) if model.base_url else None,
+            api_key=str(model.api_key(self._names)) if model.api_key else None,
+            temperature=model.temperature,
+            max_output_tokens=model.max_output_tokens,
+            timeout=model.timeout,
+            attempts=model.attempts,
+            price=model.price,
+            extra=model.extra,
+        )
+
+
+def memo_secret(folder: Path) -> bytes:
+    """The store's own key for hashing secrets into memo keys; made once, readable by its owner only."""
+    path = folder / "memo.key"
+    if not path.exists():
+        fresh = folder / f".memo.key.{secrets.token_hex(4)}"
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(secrets.token_bytes(32))
+        # a link is made by exactly one of the processes that start at the same time
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_bytes()

@@ -1,0 +1,47 @@
+"""What changed in a file between the passage that was suspended and the one that would go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from agentctl.errors import UsageError
+from agentctl.graph.plan import Graph
+from agentctl.json import Json
+from agentctl.spec.document import document_from_texts
+
+
+def refuse_changes(graph: Graph, recording: Mapping[str, Json] | None, pending: str, *, accept: bool) -> None:
+    """Raise UsageError when something the pending step depends on changed, unless that is accepted."""
+    if recording is None or accept:
+        return
+    before = document_from_texts(graph.path.name, recording["texts"]).data
+    changed = [
+        name for name in _relevant(before, graph.data, pending) if _at(before, name) != _at(graph.data, name)
+    ]
+    if changed:
+        raise UsageError(
+            f"the file changed where the suspended turn would go on: {', '.join(sorted(set(changed)))}",
+            hint="bring it back, or go on with the new file: add --accept-changes",
+        )
+
+
+def _relevant(before: Json, after: Json, pending: str) -> Iterator[str]:
+    """Paths that the next step depends on: its node, its agent, their tools, its routers, the state."""
+    yield "state"
+    yield f"nodes.{pending}"
+    for data in (before, after):
+        node = data["nodes"].get(pending, {})
+        yield from (f"routers.{name}" for name in data.get("routers", {}))
+        agent = node.get("agent")
+        if isinstance(agent, str):
+            yield f"agents.{agent}"
+            for tool in data.get("agents", {}).get(agent, {}).get("tools", ()):
+                yield f"tools.{tool}"
+        if isinstance(node.get("tool"), str):
+            yield f"tools.{node['tool']}"
+
+
+def _at(data: Json, path: str) -> Json:
+    for key in path.split("."):
+        data = data.get(key, {}) if isinstance(data, dict) else {}
+    return data

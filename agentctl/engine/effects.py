@@ -1,0 +1,187 @@
+"""The one door to the world: an answer is recorded as soon as it is there, and a recorded one is never asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from agentctl.engine.signals import Cut, LimitReached
+from agentctl.engine.tape import Tape
+from agentctl.engine.watch import Watch
+from agentctl.errors import ModelError, NodeError, ToolError
+from agentctl.json import Json
+from agentctl.nodes.turn import Place
+
+
+class Log(Protocol):
+    """Where records go: a thread's log, or the comparison of a replay."""
+
+    async def append(self, records: Sequence[Json], *, sync: bool = False) -> int: ...
+
+
+class Mismatch(Exception):
+    """What is asked of a recorded effect is not what was asked when it was recorded."""
+
+    def __init__(self, code: str, message: str, place: Place, expected: Json, actual: Json) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.place = place
+        self.expected = expected
+        self.actual = actual
+
+
+Answer = dict[str, Json]
+"""What an effect puts on the tape beside its key: `res`, and `usage`, `cost`, `memo` where they apply."""
+
+
+class Effects:
+    """Effects of one turn, live or recorded: the only difference is whether there is a world to ask."""
+
+    def __init__(
+        self, tape: Tape, log: Log, watch: Watch, *, live: bool, secrets: Sequence[str] = ()
+    ) -> None:
+        self.tape = tape
+        self.log = log
+        self.watch = watch
+        self.live = live
+        self.secrets = [secret for secret in secrets if len(secret) >= 8]
+        self.recorded = 0
+        """Answers that came from the tape."""
+
+    def known(self, place: Place) -> Json | None:
+        """The record of an effect that was already there, if it was."""
+        return self.tape.effects.get(place.key)
+
+    async def perform(
+        self,
+        place: Place,
+        of: str,
+        request: str,
+        ask: Callable[[], Awaitable[Answer]],
+        *,
+        write: bool = False,
+    ) -> Json:
+        """The record of the effect at this place: read from the tape, or asked of the world and recorded.
+
+        `request` is a digest of what is asked. A `write` is synced. Raises what the effect raised: ModelError,
+        ToolError, Cut, LimitReached; Mismatch when the tape has something else or, in a replay, nothing.
+        """
+        record = self.known(place)
+        if record is None:
+            if not self.live:
+                raise Mismatch("D10", f"a {of} call that was not recorded", place, None, request)
+            record = await self._ask(place, of, request, ask, write)
+        else:
+            self._compare(record, place, of, request)
+            self.recorded += 1
+        return self._result(record)
+
+    async def pause(self, place: Place, seconds: float) -> None:
+        """Wait, in a live run; recorded only when a timer cut the wait short, which a replay then repeats."""
+        record = self.known(place)
+        if record is not None:
+            self._result(record)
+        elif self.live:
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                if self.watch.cut is None:
+                    raise
+                self.watch.taken()
+                cut = {"kind": "effect", "key": place.key, "of": "timer", "cut": self.watch.cut}
+                await self.record([cut])
+                raise Cut(self.watch.cut) from None
+
+    async def intend(self, place: Place, tool: str, arguments: Json) -> None:
+        """Write down, synced, that a write is about to be made here."""
+        record = {"kind": "intent", "key": place.key, "tool": tool, "args": arguments}
+        await self.log.append([record], sync=True)
+        self.tape.take(record)
+
+    async def record(self, records: list[Json], *, sync: bool = False) -> None:
+        """Append to the log and take into the tape.
+
+        A cancelled append is still made (a log's contract), so a cancellation that comes here counts at the
+        next wait instead: what was answered stays answered.
+        """
+        try:
+            await self.log.append(records, sync=sync)
+        except asyncio.CancelledError:
+            self.watch.again()
+        for record in records:
+            self.tape.take(record)
+
+    async def _ask(
+        self, place: Place, of: str, request: str, ask: Callable[[], Awaitable[Answer]], write: bool
+    ) -> Json:
+        record: dict[str, Json] = {"kind": "effect", "key": place.key, "of": of, "req": request}
+        began = time.perf_counter()
+        try:
+            record.update(self._masked(await ask()))
+        except asyncio.CancelledError:
+            if self.watch.cut is None:
+                raise
+            self.watch.taken()
+            record["cut"] = self.watch.cut
+        except LimitReached as reached:
+            record["limit"] = [reached.limit, reached.used, reached.allowed]
+        except NodeError as error:
+            record["err"] = self._masked(error_record(error))
+        record["sec"] = round(time.perf_counter() - began, 4)
+        await self.record([record], sync=write)
+        return record
+
+    def _compare(self, record: Json, place: Place, of: str, request: str) -> None:
+        if record["of"] == "timer":
+            return
+        if record["of"] != of:
+            message = f"a {of} call where a {record['of']} call was recorded"
+            raise Mismatch("D11", message, place, record["of"], of)
+        if record.get("req", request) != request:
+            message = f"the {of} call asks something else than was recorded"
+            raise Mismatch("D12", message, place, record["req"], request)
+
+    def _result(self, record: Json) -> Json:
+        if "cut" in record:
+            raise Cut(record["cut"])
+        if "limit" in record:
+            raise LimitReached(*record["limit"])
+        if "err" in record:
+            raise error_from_record(record["err"])
+        return record
+
+    def _masked(self, value: Json) -> Json:
+        if not self.secrets:
+            return value
+        if isinstance(value, str):
+            for secret in self.secrets:
+                value = value.replace(secret, "***")
+            return value
+        if isinstance(value, dict):
+            return {self._masked(key): self._masked(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._masked(item) for item in value]
+        return value
+
+
+def error_record(error: NodeError) -> dict[str, Json]:
+    """An error as the tape keeps it."""
+    kept: dict[str, Json] = {"class": error.error_class, "message": error.message, "origin": error.origin}
+    if error.hint:
+        kept["hint"] = error.hint
+    return kept
+
+
+def error_from_record(kept: Json) -> NodeError:
+    """The error a tape kept, of the same kind as when it was raised."""
+    hint = kept.get("hint")
+    match kept["origin"]:
+        case "model":
+            return ModelError(kept["class"], kept["message"], hint=hint)
+        case "tool":
+            return ToolError(kept["class"], kept["message"], hint=hint)
+        case _:
+            return NodeError(kept["class"], kept["message"], hint=hint)

@@ -1,0 +1,124 @@
+"""A thread as its log tells it: the state, and the turn that is not over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentctl.engine.signals import LimitReached
+from agentctl.engine.tape import Tape, unpacked
+from agentctl.json import Json, encode
+from agentctl.state import FieldPlan, State
+from agentctl.store.protocols import Head, ThreadStore
+
+
+@dataclass(slots=True)
+class Pending:
+    """A turn that was begun and not ended."""
+
+    began: Json
+    """Its `turn` record."""
+    next: str
+    tape: Tape = field(default_factory=Tape)
+    visits: dict[str, int] = field(default_factory=dict)
+    calls_of: dict[str, int] = field(default_factory=dict)
+    used: Json = None
+    elapsed: float = 0.0
+    limit: LimitReached | None = None
+    suspended: Json = None
+    """Its `suspend` record, when the turn was left in order."""
+
+
+@dataclass(slots=True)
+class History:
+    """What folding a log gives: state after the last checkpoint, counters, and the pending turn."""
+
+    state: State
+    steps: int = 0
+    turns: int = 0
+    updates: int = 0
+    """Bytes of updates since the last snapshot, about."""
+    turn_seq: int = 0
+    snapshot_seq: int = 0
+    pending: Pending | None = None
+
+    def take(self, seq: int, record: Json) -> None:
+        """Fold one record in."""
+        match record["kind"]:
+            case "turn":
+                self._begin(seq, record)
+            case "step":
+                self._step(record)
+            case "snapshot":
+                self._restore(seq, record)
+            case "suspend":
+                if self.pending is not None:
+                    self.pending.suspended = record
+                    self.pending.elapsed = max(self.pending.elapsed, record["t"])
+            case "resume":
+                if self.pending is not None:
+                    self.pending.suspended = None
+            case "end":
+                self.pending = None
+            case "effect" | "intent" | "asked":
+                self._effect(record)
+
+    def _restore(self, seq: int, record: Json) -> None:
+        self.state = State.restored(self.state.fields, record["values"], record["digest"])
+        self.steps, self.snapshot_seq, self.updates = record["n"], seq, 0
+        inside = record.get("turn")
+        if inside is None:
+            self.turns, self.pending = record["turns"], None
+        elif self.pending is not None:
+            pending = self.pending
+            pending.next, pending.used, pending.elapsed = inside["next"], inside["used"], inside["t"]
+            pending.visits, pending.calls_of = inside["visits"], inside["calls_of"]
+            pending.limit = LimitReached(*inside["limit"]) if inside.get("limit") else None
+
+    def _begin(self, seq: int, record: Json) -> None:
+        self.turns, self.turn_seq = record["n"], seq
+        self.steps = record["steps"]
+        self.pending = Pending(record, record["start"])
+        self.state.begin(record["reset"], record["inputs"])
+
+    def _step(self, record: Json) -> None:
+        pending = self.pending
+        assert pending is not None
+        self.steps = record["n"]
+        writes = unpacked(record, pending.tape)
+        if writes:
+            self.state.apply(writes)
+            self.updates += len(encode(writes))
+        pending.visits[record["node"]] = pending.visits.get(record["node"], 0) + 1
+        pending.next = record.get("next", "end")
+        pending.used, pending.elapsed = record["used"], record["t"]
+        if "limit" in record:
+            pending.limit = LimitReached(*record["limit"])
+        # what lies behind a checkpoint is never asked for again
+        pending.tape = Tape()
+
+    def _effect(self, record: Json) -> None:
+        pending = self.pending
+        if pending is None:
+            return
+        pending.tape.take(record)
+        if record["kind"] == "effect" and record["of"] == "tool" and "memo" not in record:
+            name = record.get("tool", "")
+            pending.calls_of[name] = pending.calls_of.get(name, 0) + 1
+
+
+async def read_history(
+    store: ThreadStore, head: Head | None, thread: str, fields: Mapping[str, FieldPlan]
+) -> History:
+    """Fold a thread's log from its newest snapshot on; without one, from the beginning."""
+    history = History(State.fresh(fields))
+    first = 1
+    if head is not None and head.snapshot_seq:
+        first = head.snapshot_seq
+        if head.turn_seq and head.turn_seq < first:
+            [(seq, began)] = await store.read(thread, head.turn_seq, head.turn_seq)
+            history.turns, history.turn_seq = began["n"], seq
+            history.pending = Pending(began, began["start"])
+    for seq, record in await store.read(thread, first):
+        history.take(seq, record)
+    return history

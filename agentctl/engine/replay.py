@@ -1,0 +1,263 @@
+"""Replay: the recorded thread run again from its tape, with no world, compared step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentctl.engine.effects import Effects, Mismatch
+from agentctl.engine.executor import Executor, Passage
+from agentctl.engine.history import Pending
+from agentctl.engine.session import Request, make_turn
+from agentctl.engine.tape import Tape
+from agentctl.engine.watch import Watch
+from agentctl.errors import NodeError, StoreError
+from agentctl.events import Sink
+from agentctl.graph.plan import Graph
+from agentctl.json import Json
+from agentctl.state import State
+
+COMPARED = ("node", "visit", "up", "refs", "err", "next", "via", "used", "limit")
+"""Keys of a step that must be equal; times may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A place where the replay and the recording part. Codes have pages in `agentctl explain`."""
+
+    code: str
+    step: int
+    node: str
+    message: str
+    expected: Json
+    actual: Json
+    file: str = ""
+    line: int = 0
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "code": self.code,
+            "step": self.step,
+            "node": self.node,
+            "message": self.message,
+            "expected": self.expected,
+            "actual": self.actual,
+            "file": self.file,
+            "line": self.line,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay found. `live` counts calls to the world: always 0. `open` is a turn that is not over."""
+
+    thread: str
+    turns: int
+    steps: int
+    model_calls: int
+    tool_calls: int
+    digest: str
+    """Of the state at the end."""
+    open: bool = False
+    divergences: tuple[Divergence, ...] = ()
+    live: int = 0
+
+    @property
+    def identical(self) -> bool:
+        return not self.divergences
+
+    def as_json(self) -> dict[str, Json]:
+        """`replay --json` (version 1)."""
+        return {
+            "v": 1,
+            "thread": self.thread,
+            "identical": self.identical,
+            "turns": self.turns,
+            "steps": self.steps,
+            "model_calls": self.model_calls,
+            "tool_calls": self.tool_calls,
+            "live": self.live,
+            "open": self.open,
+            "state": self.digest,
+            "divergences": [divergence.as_json() for divergence in self.divergences],
+        }
+
+
+@dataclass(slots=True)
+class RecordedTurn:
+    """The records of one turn, sorted by what a replay needs them for."""
+
+    began: Json
+    tape: Tape = field(default_factory=Tape)
+    steps: list[Json] = field(default_factory=list)
+    end: Json = None
+
+
+class _Diverged(Exception):
+    def __init__(self, divergence: Divergence) -> None:
+        super().__init__(divergence.message)
+        self.divergence = divergence
+
+
+class _RecordOver(Exception):
+    """The replay is past what was recorded of a turn that is not over."""
+
+
+class _Comparison:
+    """Takes the records of a replay and holds each step against the recorded one."""
+
+    def __init__(self, recorded: RecordedTurn) -> None:
+        self.recorded = recorded
+        self.at = 0
+
+    async def append(self, records: Sequence[Json], *, sync: bool = False) -> int:
+        """See Log. Raises _Diverged at the first step that differs."""
+        for record in records:
+            if record["kind"] == "step":
+                self._step(record)
+        return self.at
+
+    def _step(self, actual: Json) -> None:
+        if self.at == len(self.recorded.steps):
+            if self.recorded.end is None or self.recorded.end["status"] == "abandoned":
+                raise _RecordOver
+            message = "the replay takes a step that was not recorded"
+            raise _Diverged(Divergence("D20", actual["n"], actual["node"], message, None, actual["node"]))
+        expected = self.recorded.steps[self.at]
+        self.at += 1
+        for key in COMPARED:
+            was, is_now = _plain(expected.get(key)), _plain(actual.get(key))
+            if was != is_now:
+                raise _Diverged(_difference(key, expected, actual))
+
+
+def split(rows: Sequence[tuple[int, Json]]) -> list[RecordedTurn]:
+    """The turns of a thread's log. Raises StoreError when it does not begin with one."""
+    turns: list[RecordedTurn] = []
+    for seq, record in rows:
+        if record["kind"] == "turn":
+            turns.append(RecordedTurn(record))
+        elif not turns:
+            if record["kind"] != "snapshot":
+                raise StoreError(f"record {seq} stands before any turn: the log is damaged")
+        elif record["kind"] == "step":
+            turns[-1].steps.append(record)
+        elif record["kind"] == "end":
+            turns[-1].end = record
+        else:
+            turns[-1].tape.take(record)
+    return turns
+
+
+async def replay(
+    thread: str,
+    rows: Sequence[tuple[int, Json]],
+    graph_of: Callable[[Mapping[str, Json]], Graph],
+    sinks: Sequence[Sink] = (),
+) -> ReplayReport:
+    """Replay a whole thread; `graph_of` gives the graph for a `turn` record. Stops at the first divergence."""
+    state: State | None = None
+    steps = model_calls = tool_calls = 0
+    turns = split(rows)
+    over = True
+    for recorded in turns:
+        graph = graph_of(recorded.began)
+        state = _carried(state, graph)
+        comparison = _Comparison(recorded)
+        watch = Watch(None, clocked=False)
+        effects = Effects(recorded.tape, comparison, watch, live=False)
+        divergence, over = await _replay_turn(graph, state, recorded, comparison, effects, sinks)
+        steps += comparison.at
+        model_calls += sum(e["of"] == "model" for e in recorded.tape.effects.values())
+        tool_calls += sum(e["of"] == "tool" for e in recorded.tape.effects.values())
+        if divergence is not None:
+            return ReplayReport(
+                thread, len(turns), steps, model_calls, tool_calls, state.digest, divergences=(divergence,)
+            )
+    digest = state.digest if state else ""
+    return ReplayReport(thread, len(turns), steps, model_calls, tool_calls, digest, open=not over)
+
+
+async def _replay_turn(
+    graph: Graph,
+    state: State,
+    recorded: RecordedTurn,
+    comparison: _Comparison,
+    effects: Effects,
+    sinks: Sequence[Sink],
+) -> tuple[Divergence | None, bool]:
+    """The first divergence of one turn, and whether the turn is over."""
+    began = recorded.began
+    try:
+        state.begin(began["reset"], began["inputs"])
+    except (NodeError, KeyError) as error:
+        return Divergence(
+            "D30", began["steps"], "", f"the inputs do not fit: {error}", began["inputs"], None
+        ), True
+    pending = Pending(began, began["start"])
+    turn = make_turn(graph, state, effects, pending, Request(), None, sinks)
+    turn.step = began["steps"]
+    open_ended = recorded.end is None or recorded.end["status"] == "abandoned"
+    try:
+        ended = await Executor(turn, Passage(graph.start)).drive()
+    except _RecordOver:
+        return None, False
+    except _Diverged as diverged:
+        return diverged.divergence, True
+    except Mismatch as mismatch:
+        if open_ended and mismatch.code == "D10" and comparison.at == len(recorded.steps):
+            return None, False
+        return _from_mismatch(mismatch, turn.step, turn.node), True
+    return _compare_end(recorded, comparison, ended.status, state), not open_ended
+
+
+def _compare_end(
+    recorded: RecordedTurn, comparison: _Comparison, status: str, state: State
+) -> Divergence | None:
+    if comparison.at < len(recorded.steps):
+        step = recorded.steps[comparison.at]
+        return Divergence(
+            "D21", step["n"], step["node"], "the replay ends before this step", step["node"], None
+        )
+    end = recorded.end
+    if end is None or end["status"] == "abandoned":
+        return None
+    if end["status"] != status:
+        return Divergence("D22", end["n"], "", "the turn ends otherwise", end["status"], status)
+    if end["digest"] != state.digest:
+        return Divergence("D23", end["n"], "", "the state at the end differs", end["digest"], state.digest)
+    return None
+
+
+def _carried(state: State | None, graph: Graph) -> State:
+    """The state a turn begins with: what the one before left, in the types of this turn's file."""
+    if state is None:
+        return State.fresh(graph.fields)
+    if state.fields is graph.fields:
+        return state
+    return State.restored(graph.fields, state.values, state.digest)
+
+
+def _plain(value: Json) -> Json:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _difference(key: str, expected: Json, actual: Json) -> Divergence:
+    code, what = {
+        "node": ("D01", "another node runs"),
+        "next": ("D02", "the route differs"),
+        "via": ("D02", "the route differs"),
+        "up": ("D03", "what is written differs"),
+        "refs": ("D03", "what is written differs"),
+        "err": ("D04", "the error differs"),
+        "used": ("D05", "the budgets used differ"),
+        "visit": ("D05", "the visits differ"),
+        "limit": ("D06", "the limit differs"),
+    }[key]
+    return Divergence(code, expected["n"], expected["node"], what, expected.get(key), actual.get(key))
+
+
+def _from_mismatch(mismatch: Mismatch, step: int, node: str) -> Divergence:
+    return Divergence(mismatch.code, step, node, mismatch.message, mismatch.expected, mismatch.actual)

@@ -1,0 +1,351 @@
+"""One writer's passage over a thread: begin a turn or take one up, drive it, and leave the log in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentctl.engine.budget import Budget
+from agentctl.engine.changes import refuse_changes
+from agentctl.engine.effects import Effects
+from agentctl.engine.executor import Ended, Executor, Passage
+from agentctl.engine.history import History, Pending, read_history
+from agentctl.engine.outcome import Outcome
+from agentctl.engine.turn import Turn
+from agentctl.engine.watch import Stop, Watch
+from agentctl.engine.world import World
+from agentctl.errors import NodeError, UsageError
+from agentctl.events import EventStream, Sink, TurnFacts
+from agentctl.graph.plan import Graph
+from agentctl.ids import new_uuid
+from agentctl.json import Json
+from agentctl.state import State
+from agentctl.store.protocols import Head, ThreadLog, ThreadStore
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a turn is begun, or taken up, with."""
+
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    tenant: str = ""
+    answers: Mapping[str, Json] = field(default_factory=dict)
+    assume: Mapping[str, Json] = field(default_factory=dict)
+    abandon: bool = False
+    """End a suspended turn instead of refusing to begin a new one."""
+    accept_changes: bool = False
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """What the graph was compiled with (models, limits); a replay compiles it so again."""
+
+
+class Session:
+    """The one writer of one thread, with the graph it runs and the world its effects reach."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        store: ThreadStore,
+        world: World,
+        *,
+        sinks: Sequence[Sink] = (),
+        secrets: Sequence[str] = (),
+    ) -> None:
+        self.graph = graph
+        self.store = store
+        self.world = world
+        self.sinks = sinks
+        self.secrets = secrets
+
+    async def run(self, thread: str, request: Request, stop: Stop | None = None) -> Outcome:
+        """Begin a turn and drive it. Raises UsageError when another turn is suspended, ThreadBusy, StoreError."""
+        log = await self.store.open(thread)
+        try:
+            history = await self._history(log)
+            if history.pending is not None:
+                history = await self._settle_pending(log, history, request, stop)
+            return await self._begin(log, history, request, stop)
+        finally:
+            await log.close()
+
+    async def resume(self, thread: str, request: Request, stop: Stop | None = None) -> Outcome:
+        """Go on with the suspended turn. Raises UsageError when there is none, or when its file changed."""
+        log = await self.store.open(thread)
+        try:
+            history = await self._history(log)
+            if history.pending is None:
+                raise UsageError(
+                    f"thread {thread} has no turn to resume: its last one is over",
+                    hint=f"begin a new turn on it: agentctl run FILE --thread {thread}",
+                )
+            return await self._take_up(log, history, history.pending, request, stop)
+        finally:
+            await log.close()
+
+    async def _history(self, log: ThreadLog) -> History:
+        head = await self.store.head(log.thread)
+        try:
+            return await read_history(self.store, head, log.thread, self.graph.fields)
+        except (NodeError, KeyError) as error:
+            raise UsageError(
+                f"thread {log.thread} does not fit the file as it is now: {error}",
+                hint="begin a new thread, or bring the field's type back",
+            ) from error
+
+    async def _settle_pending(
+        self, log: ThreadLog, history: History, request: Request, stop: Stop | None
+    ) -> History:
+        """Make room for a new turn: the old one is abandoned, or its deadline has passed and it goes on."""
+        pending = history.pending
+        assert pending is not None
+        question = (pending.suspended or {}).get("question")
+        overdue = question and question["deadline"] is not None and question["deadline"] <= self.world.now()
+        if request.abandon:
+            end = {"kind": "end", "status": "abandoned", "n": history.steps}
+            await log.append([end], sync=True)
+        elif overdue:
+            await self._take_up(log, history, pending, Request(options=request.options), stop)
+        else:
+            raise UsageError(
+                f"thread {log.thread} has a turn that is not over ({_state_of(pending)})",
+                hint=f"go on with it: agentctl resume {log.thread}; or give it up: add --abandon",
+            )
+        return await self._history(log)
+
+    async def _begin(self, log: ThreadLog, history: History, request: Request, stop: Stop | None) -> Outcome:
+        run = self._run_names(log.thread, history.turns + 1, request.tenant)
+        state = history.state
+        reset = [name for name in self.graph.output if self.graph.fields[name].reduce == "last"]
+        reset = [name for name in reset if name not in self.graph.input]
+        before = (dict(state.values), state.digest)
+        try:
+            state.begin(reset, request.inputs)
+        except NodeError as error:
+            raise UsageError(f"input {error.message}") from error
+        record = {
+            "kind": "turn",
+            "n": history.turns + 1,
+            "steps": history.steps,
+            "run": run,
+            "inputs": dict(request.inputs),
+            "reset": reset,
+            "start": self.graph.start,
+            "graph": self.graph.name,
+            "path": str(self.graph.path),
+            "digest": self.graph.digest,
+            "options": dict(request.options),
+        }
+        await self.store.save_file(self.graph.digest, self.graph.recording)
+        head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
+        records: list[Json] = [record]
+        if head.digest not in ("", self.graph.digest):
+            # the updates before this were folded by other types: never fold them again
+            records.insert(0, _snapshot_between(history, *before))
+        seq = await log.append(records)
+        keeper = _Keeper(log, self.store, head, self.graph, turn_seq=seq)
+        if len(records) == 2:
+            keeper.snapshot_seq = seq - 1
+        history.turns += 1
+        passage = Passage(self.graph.start, updates=history.updates)
+        return await self._drive(keeper, history, Pending(record, self.graph.start), passage, request, stop)
+
+    async def _take_up(
+        self, log: ThreadLog, history: History, pending: Pending, request: Request, stop: Stop | None
+    ) -> Outcome:
+        if pending.began["digest"] != self.graph.digest:
+            recording = await self.store.load_file(pending.began["digest"])
+            refuse_changes(self.graph, recording, pending.next, accept=request.accept_changes)
+            await self.store.save_file(self.graph.digest, self.graph.recording)
+        await log.append([{"kind": "resume", "at": time.time(), "digest": self.graph.digest}])
+        head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
+        keeper = _Keeper(log, self.store, head, self.graph, turn_seq=history.turn_seq)
+        passage = Passage(pending.next, pending.elapsed, pending.limit, history.updates)
+        return await self._drive(keeper, history, pending, passage, request, stop)
+
+    async def _drive(
+        self,
+        keeper: _Keeper,
+        history: History,
+        pending: Pending,
+        passage: Passage,
+        request: Request,
+        stop: Stop | None,
+    ) -> Outcome:
+        await keeper.save("running", history.turns, history.steps)
+        watch = Watch(stop)
+        effects = Effects(pending.tape, keeper, watch, live=True, secrets=self.secrets)
+        turn = make_turn(self.graph, history.state, effects, pending, request, self.world, self.sinks)
+        turn.step = history.steps
+        resumed = pending.used is not None or pending.suspended is not None or bool(pending.tape.effects)
+        inputs = pending.began["inputs"]
+        turn.events.publish(
+            "run.resumed" if resumed else "run.started", **({} if resumed else {"inputs": inputs})
+        )
+        try:
+            ended = await Executor(turn, passage).drive()
+            outcome = make_outcome(turn, passage, ended)
+            await keeper.end(turn, passage, ended, outcome)
+        finally:
+            watch.close()
+        _publish_end(turn, outcome)
+        await turn.events.settle()
+        return outcome
+
+    def _run_names(self, thread: str, turn: int, tenant: str) -> dict[str, Json]:
+        names: dict[str, Json] = {
+            "id": "",
+            "thread": thread,
+            "turn": turn,
+            "tenant": tenant,
+            "tier": "",
+            "variants": {},
+            "uuid": new_uuid(),
+            "now": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.world.now())),
+        }
+        template = self.graph.run_id
+        names["id"] = names["uuid"] if template is None else str(template({"run": names}))
+        return names
+
+
+class _Keeper:
+    """The thread's log, with its head kept up to date where that saves reading later."""
+
+    def __init__(
+        self, log: ThreadLog, store: ThreadStore, head: Head, graph: Graph, *, turn_seq: int
+    ) -> None:
+        self.log = log
+        self.store = store
+        self.head = head
+        self.graph = graph
+        self.turn_seq = turn_seq
+        self.snapshot_seq = head.snapshot_seq
+
+    async def append(self, records: Sequence[Json], *, sync: bool = False) -> int:
+        """See Log; a snapshot among the records is noted in the head."""
+        last = await self.log.append(records, sync=sync)
+        for seq, record in enumerate(records, last - len(records) + 1):
+            if record["kind"] == "snapshot":
+                self.snapshot_seq = seq
+                await self.save("running", self.head.turns, record["n"])
+        return last
+
+    async def save(self, status: Json, turns: int, steps: int, outcome: Outcome | None = None) -> None:
+        head = self.head
+        usage = outcome.usage if outcome else None
+        cost = outcome.cost if outcome else 0.0
+        self.head = Head(
+            thread=head.thread,
+            graph=self.graph.name,
+            digest=self.graph.digest,
+            tenant=head.tenant,
+            status=status,
+            seq=self.log.seq,
+            snapshot_seq=self.snapshot_seq,
+            turn_seq=self.turn_seq,
+            turns=turns,
+            steps=steps,
+            input_tokens=head.input_tokens + (usage.input if usage else 0),
+            output_tokens=head.output_tokens + (usage.output if usage else 0),
+            cost=None if head.cost is None or cost is None else head.cost + cost,
+            created=head.created,
+            updated=time.time(),
+            variants=head.variants,
+        )
+        await self.log.save_head(self.head)
+
+    async def end(self, turn: Turn, passage: Passage, ended: Ended, outcome: Outcome) -> None:
+        """Write how the passage stopped, synced."""
+        if ended.status in ("waiting", "interrupted"):
+            record: dict[str, Json] = {"kind": "suspend", "status": ended.status, "at": time.time()}
+            if ended.question is not None:
+                record["question"] = ended.question.as_json()
+        else:
+            record = {"kind": "end", "status": ended.status, "n": turn.step, "digest": turn.state.digest}
+        record["t"] = round(passage.elapsed, 3)
+        if ended.error is not None:
+            record["error"] = ended.error
+        await self.log.append([record], sync=True)
+        over = record["kind"] == "end"
+        await self.save(ended.status, turn.run["turn"], turn.step, outcome if over else None)
+
+
+def make_turn(
+    graph: Graph,
+    state: State,
+    effects: Effects,
+    pending: Pending,
+    request: Request,
+    world: World | None,
+    sinks: Sequence[Sink],
+) -> Turn:
+    """A turn at the point where its records leave it."""
+    run = pending.began["run"]
+    facts = TurnFacts(
+        run=run["id"],
+        thread=run["thread"],
+        turn=run["turn"],
+        graph=graph.name,
+        digest=graph.digest,
+        tenant=run["tenant"],
+    )
+    limits = graph.limits
+    budget = Budget.for_graph(limits, graph.nodes[limits.on_limit] if limits.on_limit else None)
+    if pending.used is not None:
+        budget.restore(pending.used, pending.visits, pending.calls_of)
+    budget.reserved = budget.reserved and pending.limit is None
+    return Turn(
+        graph=graph,
+        state=state,
+        effects=effects,
+        events=EventStream(facts, sinks),
+        budget=budget,
+        run=run,
+        world=world,
+        answers=request.answers,
+        assume=request.assume,
+    )
+
+
+def make_outcome(turn: Turn, passage: Passage, ended: Ended) -> Outcome:
+    """What a passage came to."""
+    budget = turn.budget
+    over = ended.status in ("done", "limit")
+    return Outcome(
+        thread=turn.run["thread"],
+        run=turn.run["id"],
+        turn=turn.run["turn"],
+        status=ended.status if ended.reason != "cannot" else "failed",
+        output={name: turn.state.values.get(name) for name in turn.graph.output} if over else {},
+        steps=budget.nodes,
+        usage=budget.usage,
+        cost=budget.cost,
+        exit_code=ended.exit_code,
+        model_calls=budget.model_calls,
+        tool_calls=budget.tool_calls,
+        memo_hits=turn.memo_hits,
+        seconds=passage.elapsed,
+        error=ended.error,
+        question=ended.question,
+    )
+
+
+def _snapshot_between(history: History, values: Mapping[str, Json], digest: str) -> dict[str, Json]:
+    return {
+        "kind": "snapshot",
+        "n": history.steps,
+        "turns": history.turns,
+        "values": dict(values),
+        "digest": digest,
+    }
+
+
+def _state_of(pending: Pending) -> str:
+    if pending.suspended is None:
+        return "its process was killed"
+    return str(pending.suspended["status"])
+
+
+def _publish_end(turn: Turn, outcome: Outcome) -> None:
+    shown = outcome.as_json()
+    keys = ("status", "output", "steps", "usage", "cost", "error")
+    turn.events.publish("run.ended", turn.step, **{key: shown[key] for key in keys}, seconds=outcome.seconds)

@@ -1,0 +1,61 @@
+"""What ends work before it is done, other than an error of a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agentctl.json import Json
+
+CutReason = Literal["timeout", "step_time", "time"]
+LimitName = Literal["recursion", "time", "tokens", "cost", "tool_calls", "state_size", "max_visits", "depth"]
+
+
+class Cut(Exception):
+    """A timer rang while the work was under way."""
+
+    def __init__(self, reason: CutReason) -> None:
+        super().__init__(reason)
+        self.reason: CutReason = reason
+
+
+class LimitReached(Exception):
+    """A limit of the turn is met. `used` and `allowed` are in the limit's own unit."""
+
+    def __init__(self, limit: LimitName, used: float, allowed: float) -> None:
+        super().__init__(f"limits.{limit} is met: {used:g} of {allowed:g}")
+        self.limit: LimitName = limit
+        self.used = used
+        self.allowed = allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a suspended turn waits for.
+
+    `kind` is `ask` for a question of the graph, `outcome` for a write that was begun and whose end nobody saw.
+    `deadline` is in Unix seconds.
+    """
+
+    id: str
+    kind: Literal["ask", "outcome"]
+    text: str
+    choices: tuple[str, ...] = ()
+    deadline: float | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "question": self.text,
+            "choices": list(self.choices),
+            "deadline": self.deadline,
+        }
+
+
+class Waiting(Exception):
+    """The turn cannot go on without a person."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(question.text)
+        self.question = question

@@ -1,0 +1,102 @@
+"""The records of a thread's log, and how they are read back.
+
+A log is a sequence of JSON objects, each with a `kind`:
+
+- `turn` begins a turn: its number, run id, time, inputs, the file's digest and name.
+- `effect` is one answer of the world, under the key of its place: `res`, or `err`, `cut`, `limit`.
+- `intent` says that a write is about to be made under that key.
+- `asked` says that a person was asked, and until when the answer counts.
+- `step` is a checkpoint: the update (`up`), what of it is on the tape (`refs`), what comes next, budgets used.
+- `snapshot` is the whole state.
+- `suspend` and `resume` stand where a turn was left and taken up.
+- `end` ends a turn: status, output, error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from agentctl.errors import DamagedRecord
+from agentctl.json import Json, decode
+from agentctl.nodes.turn import Reference
+from agentctl.state import Write
+
+
+@dataclass(slots=True)
+class Tape:
+    """What is recorded of one turn and not yet behind a checkpoint, by the key of its place."""
+
+    effects: dict[str, Json] = field(default_factory=dict)
+    intents: dict[str, Json] = field(default_factory=dict)
+    asked: dict[str, Json] = field(default_factory=dict)
+
+    def take(self, record: Json) -> None:
+        """Take one record in; those of other kinds are passed over."""
+        match record["kind"]:
+            case "effect":
+                self.effects[record["key"]] = record
+            case "intent":
+                self.intents[record["key"]] = record
+            case "asked":
+                self.asked[record["key"]] = record
+
+
+def packed(writes: Sequence[Write], references: Iterable[Reference], tape: Tape) -> tuple[Json, Json]:
+    """Writes and references as a step record keeps them: what the tape holds already is left out.
+
+    A reference is kept only where the value written is the value on the tape: `first` may have cut it.
+    """
+    up = [list(write) for write in writes]
+    kept = []
+    for reference in references:
+        found = _value_at(writes, reference.at)
+        if found == (effect_part(tape.effects[reference.effect], reference.part),):
+            _put_at(up, reference.at, None)
+            kept.append([list(reference.at), reference.effect, list(reference.part)])
+    return up, kept
+
+
+def unpacked(step: Json, tape: Tape) -> list[Write]:
+    """The writes of a step record, whole. Raises DamagedRecord when a referred effect is not there."""
+    up = [list(write) for write in step.get("up", ())]
+    for at, key, part in step.get("refs", ()):
+        effect = tape.effects.get(key)
+        if effect is None:
+            raise DamagedRecord(f"step {step['n']} refers to `{key}`, which is not on the tape")
+        _put_at(up, at, effect_part(effect, part))
+    return [(name, value) for name, value in up]
+
+
+def effect_part(effect: Json, part: Sequence[str | int]) -> Json:
+    """A part of what an effect answered: `text` and `json` of a model's reply, `result` of all others."""
+    head, *rest = part
+    if head == "text":
+        value: Json = effect["res"].get("text", "")
+    elif head == "json":
+        value = decode(effect["res"]["text"])
+    else:
+        value = effect["res"]
+    for key in rest:
+        value = value[key]
+    return value
+
+
+def _value_at(tree: Json, at: Sequence[str | int]) -> tuple[Json] | None:
+    for key in at:
+        if isinstance(tree, dict):
+            if key not in tree:
+                return None
+        elif not isinstance(tree, list | tuple) or not isinstance(key, int) or key >= len(tree):
+            return None
+        tree = tree[key]
+    return (tree,)
+
+
+def _put_at(tree: Json, at: Sequence[str | int], value: Json) -> None:
+    """Put a value at a place, copying the containers on the way, which others may hold."""
+    for key in at[:-1]:
+        inner = tree[key]
+        tree[key] = dict(inner) if isinstance(inner, dict) else list(inner)
+        tree = tree[key]
+    tree[at[-1]] = value

@@ -1,0 +1,220 @@
+"""One turn under way: what its nodes may ask of it, and what it keeps count of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import msgspec
+
+from agentctl.engine.budget import Budget
+from agentctl.engine.effects import Answer, Effects
+from agentctl.engine.signals import Question, Waiting
+from agentctl.engine.world import World
+from agentctl.errors import AgentctlError, ToolError, UsageError
+from agentctl.events import EventStream
+from agentctl.graph.plan import AgentPlan, AskNode, Graph, ToolPlan
+from agentctl.json import Json, decode, digest, encode
+from agentctl.messages import ChatReply, ChatRequest
+from agentctl.nodes.turn import Place
+from agentctl.state import State
+from agentctl.tools.call import Call
+
+
+@dataclass(slots=True)
+class Turn:
+    """The NodeTurn of a run, a resumed run and a replay; they differ in `effects` and `world`."""
+
+    graph: Graph
+    state: State
+    effects: Effects
+    events: EventStream
+    budget: Budget
+    run: dict[str, Json]
+    """`run.*` of expressions."""
+    world: World | None = None
+    answers: Mapping[str, Json] = field(default_factory=dict)
+    """Answers to questions by id."""
+    assume: Mapping[str, Json] = field(default_factory=dict)
+    """For writes nobody saw the end of, by id: `retry`, or `{"done": result}`."""
+    names: Mapping[str, Json] = field(default_factory=dict)
+    step: int = 0
+    node: str = ""
+    memo_hits: int = 0
+
+    def __post_init__(self) -> None:
+        self.names = {"state": self.state.values, "run": self.run}
+
+    async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
+        """See NodeTurn."""
+        self.budget.before_model_call()
+        model = agent.model.name
+        self._publish("model.started", place, model=model, agent=agent.name)
+        known = self.effects.known(place) is not None
+        asked = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
+        record = await self.effects.perform(place, "model", asked, partial(self._chat, place, agent, request))
+        reply = msgspec.convert({**record["res"], "usage": record["usage"]}, ChatReply)
+        self.budget.add_model_call(reply.usage, record["cost"])
+        self._publish(
+            "model.ended",
+            place,
+            model=model,
+            usage=record["usage"],
+            cost=record["cost"],
+            seconds=record["sec"],
+            finish=reply.finish,
+            calls=[call.name for call in reply.calls],
+            recorded=known,
+        )
+        return reply
+
+    async def _chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> Answer:
+        assert self.world is not None
+        on_delta = partial(self._delta, place)
+        on_retry = partial(self._retry, "model.retry", place, agent.model.name)
+        reply, cost = await self.world.chat(agent.model, request, on_delta, on_retry)
+        body = msgspec.to_builtins(reply)
+        usage = body.pop("usage", {})
+        return {"res": body, "usage": usage, "cost": cost}
+
+    async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
+        """See NodeTurn."""
+        self._publish("tool.started", place, tool=tool.name, args=arguments)
+        known = self.effects.known(place)
+        ask = partial(self._call, place, tool, arguments)
+        if known is None and place.key in self.effects.tape.intents:
+            ask = self._outcome_unknown(place, tool, arguments)
+        try:
+            record = await self.effects.perform(
+                place, "tool", digest([tool.name, arguments]), ask, write=tool.effect == "write"
+            )
+        except ToolError as error:
+            self.budget.add_tool_call(tool.name)
+            self._tool_ended(place, tool, known, self.effects.known(place), error.message)
+            raise
+        if "memo" in record:
+            self.memo_hits += 1
+        else:
+            self.budget.add_tool_call(tool.name)
+        self._tool_ended(place, tool, known, record, None)
+        return record["res"]
+
+    async def _call(self, place: Place, tool: ToolPlan, arguments: Json) -> Answer:
+        assert self.world is not None
+        names = {**self.names, "args": arguments}
+        key = str(tool.idempotency_key(names)) if tool.idempotency_key else None
+        answered = await self.world.call_tool(
+            Call(
+                tool=tool,
+                arguments=arguments,
+                tenant=self.run["tenant"],
+                code=self.world.code_digest(tool) if tool.cache is not None else "",
+                idempotency_key=key,
+                before=partial(self._before_call, place, tool, arguments),
+                on_retry=partial(self._retry, "tool.retry", place, tool.name),
+            )
+        )
+        answer = {"res": answered.value, "tool": tool.name}
+        if answered.age is not None:
+            answer["memo"] = {"age": round(answered.age, 3), "saved": round(answered.saved or 0.0, 4)}
+        return answer
+
+    async def _before_call(self, place: Place, tool: ToolPlan, arguments: Json) -> None:
+        self.budget.before_tool_call()
+        if tool.max_calls is not None and self.budget.calls_of.get(tool.name, 0) >= tool.max_calls:
+            raise ToolError("limit", f"tool `{tool.name}` may be called {tool.max_calls} times in a turn")
+        if tool.effect == "write":
+            await self.effects.intend(place, tool.name, arguments)
+
+    def _outcome_unknown(self, place: Place, tool: ToolPlan, arguments: Json) -> partial[Json]:
+        """A write was begun here and nobody saw its end: only a key, or a person, lets it go on."""
+        assumed = self.assume.get(place.key)
+        if tool.idempotency_key is not None or assumed == "retry":
+            return partial(self._call, place, tool, arguments)
+        if isinstance(assumed, dict):
+            return partial(_given, {"res": assumed["done"], "tool": tool.name, "assumed": True})
+        text = f"`{tool.name}` was called with {encode(arguments).decode()} and its outcome is unknown"
+        raise Waiting(Question(place.key, "outcome", text, ("done", "retry")))
+
+    async def ask(self, place: Place, node: AskNode, question: str) -> Json | None:
+        """See NodeTurn."""
+        asked = digest([question, list(node.choices)])
+        self.effects.watch.end()
+        record = await self.effects.perform(place, "ask", asked, partial(self._ask, place, node, question))
+        if record["res"] is not None:
+            self._publish("ask.answered", place, id=self.question_id(node), answer=record["res"])
+        return cast(Json, record["res"])
+
+    async def _ask(self, place: Place, node: AskNode, question: str) -> Answer:
+        assert self.world is not None
+        id = self.question_id(node)
+        deadline = await self._deadline(place, node)
+        if id in self.answers:
+            return {"res": self._fitting(node, self.answers[id])}
+        if deadline is not None and self.world.now() >= deadline:
+            return {"res": None}
+        asked = Question(id, "ask", question, node.choices, deadline)
+        self._publish("ask.waiting", place, **asked.as_json())
+        if self.world.ask is None:
+            raise Waiting(asked)
+        return {"res": self._fitting(node, await self.world.ask(asked))}
+
+    async def _deadline(self, place: Place, node: AskNode) -> float | None:
+        """When the answer is due: an absolute time, set when the question was first asked."""
+        assert self.world is not None
+        asked = self.effects.tape.asked.get(place.key)
+        if asked is None:
+            deadline = None if node.timeout is None else self.world.now() + node.timeout
+            asked = {"kind": "asked", "key": place.key, "deadline": deadline}
+            await self.effects.record([asked])
+        return cast("float | None", asked["deadline"])
+
+    def question_id(self, node: AskNode) -> str:
+        """The node's name; from its second visit on with the visit, so that no answer is taken twice."""
+        visit = self.budget.visits.get(node.name, 1)
+        return node.name if visit == 1 else f"{node.name}#{visit}"
+
+    def _fitting(self, node: AskNode, answer: Json) -> Json:
+        if node.choices and answer not in node.choices:
+            raise UsageError(f"`{answer}` is no answer to `{node.name}`; choose {' or '.join(node.choices)}")
+        schema = self.graph.schemas.get(node.save.whole or "", {})
+        if isinstance(answer, str) and schema.get("type") not in (None, "string") and "enum" not in schema:
+            try:
+                return decode(answer)
+            except ValueError:
+                return answer
+        return answer
+
+    def _publish(self, type: str, place: Place, **data: Json) -> None:
+        if self.events.wants(type):
+            self.events.publish(type, self.step, place.path, place.attempt, **data)
+
+    def _delta(self, place: Place, text: str) -> None:
+        self._publish("model.delta", place, text=text)
+
+    def _retry(self, type: str, place: Place, name: str, error: AgentctlError, wait: float) -> None:
+        self._publish(type, place, name=name, error=error.message, wait=wait)
+
+    def _tool_ended(
+        self, place: Place, tool: ToolPlan, known: Json | None, record: Json, error: str | None
+    ) -> None:
+        memo = record.get("memo") if record else None
+        if memo is not None:
+            self._publish("memo.hit", place, tool=tool.name, age=memo["age"], saved_seconds=memo["saved"])
+        self._publish(
+            "tool.ended",
+            place,
+            tool=tool.name,
+            ok=error is None,
+            seconds=record["sec"] if record else 0.0,
+            recorded=known is not None,
+            memo=memo is not None,
+            error=error,
+        )
+
+
+async def _given(answer: Answer) -> Answer:
+    return answer

@@ -1,0 +1,304 @@
+"""From a checked document to a graph that can run: names become references, text becomes closures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msgspec import UNSET
+
+from agentctl import units
+from agentctl.expressions import Expression, compile_bare, compile_template, compile_value
+from agentctl.graph.limits import limit_plan
+from agentctl.graph.plan import (
+    AgentNode,
+    AgentPlan,
+    AskNode,
+    ConditionRouter,
+    Graph,
+    ModelPlan,
+    Node,
+    Router,
+    Save,
+    SetNode,
+    ToolNode,
+    ToolPlan,
+    ValueRouter,
+)
+from agentctl.graph.unsupported import refuse_unsupported
+from agentctl.json import Json, digest
+from agentctl.spec.document import Document
+from agentctl.spec.fits import first_problem, problems
+from agentctl.spec.functions import PythonFunction, read_function
+from agentctl.spec.model import (
+    AgentSpec,
+    Arm,
+    FileSpec,
+    FileText,
+    Limits,
+    ModelSpec,
+    NodeSpec,
+    Price,
+    Retry,
+    ToolSpec,
+)
+from agentctl.spec.model import ValueRouter as ValueRouterSpec
+from agentctl.spec.types import fields_schema, state_field, to_schema
+from agentctl.state import FieldPlan
+
+DEFAULT_MODEL = "local"
+MAX_RESULT = 256 * 1024
+FILE_PROVIDERS = ("local", "scripted")
+"""Providers whose models are files beside the graph."""
+
+
+def compile_graph(
+    document: Document,
+    *,
+    models: Mapping[str, str] | None = None,
+    recorded: Mapping[str, Json] | None = None,
+) -> Graph:
+    """Compile a document that has no errors.
+
+    `models` replaces models by name (`default` is the one that agents without a model use) with a
+    `provider/model`. `recorded` are the tools' signatures of a recording, for a replay: the tools' code is then not
+    read. Raises UsageError for what the language has and this version cannot run yet.
+    """
+    assert document.spec is not None
+    refuse_unsupported(document)
+    return _Compiler(document, document.spec, models or {}, recorded).graph()
+
+
+@dataclass(slots=True)
+class _Compiler:
+    document: Document
+    spec: FileSpec
+    models: Mapping[str, str]
+    recorded: Mapping[str, Json] | None
+    tools: dict[str, ToolPlan] = field(default_factory=dict)
+
+    def graph(self) -> Graph:
+        spec = self.spec
+        ids = spec.events.ids if spec.events and spec.events.ids else None
+        sinks = (spec.events.sinks or []) if spec.events else []
+        self.tools = {name: self._tool(name, tool) for name, tool in (spec.tools or {}).items()}
+        signatures = {name: [tool.parameters, tool.description] for name, tool in self.tools.items()}
+        fields = {name: self._field(name, kind) for name, kind in (spec.state or {}).items()}
+        return Graph(
+            name=spec.name,
+            digest=digest([self.document.digest, signatures]),
+            path=self.document.path,
+            texts=self.document.texts,
+            start=spec.start,
+            nodes={name: self._node(name, node) for name, node in spec.nodes.items()},
+            routers={name: _router(name, router) for name, router in (spec.routers or {}).items()},
+            fields=fields,
+            input=tuple(spec.input or ()),
+            output=tuple(spec.output or ()),
+            limits=limit_plan(spec.limits or Limits()),
+            models=self._all_models(),
+            run_id=_template(ids.run) if ids else None,
+            thread_id=_template(ids.thread) if ids else None,
+            jsonl=any(sink == "jsonl" for sink in sinks),
+            schemas={name: state_field(kind).schema for name, kind in (spec.state or {}).items()},
+            data=self.document.data,
+            signatures=signatures,
+        )
+
+    def _field(self, name: str, kind: Json) -> FieldPlan:
+        kept = state_field(kind)
+        return FieldPlan(
+            name=name,
+            check=first_problem(kept.schema),
+            check_item=first_problem(kept.schema.get("items", {})),
+            # a conversation grows by what was said, so that its log holds only that
+            reduce="extend" if kept.is_messages and kept.reduce == "last" else kept.reduce,
+            default=kept.default,
+            has_default=kept.has_default,
+            keep=kept.keep,
+            first=kept.first,
+        )
+
+    def _node(self, name: str, spec: NodeSpec) -> Node:
+        shared: Json = {
+            "name": name,
+            "then": spec.then,
+            "save": _save(spec.save),
+            "on_error": _error_routes(spec.on_error),
+            "attempts": _attempts(spec.retry, 1),
+            "timeout": None if spec.timeout is UNSET else units.seconds(spec.timeout),
+            "max_visits": spec.max_visits or None,
+        }
+        if spec.agent is not UNSET:
+            return AgentNode(
+                agent=self._agent(name, spec.agent),
+                prompt=_template(spec.prompt),
+                history=spec.history or None,
+                say=_template(spec.say),
+                **shared,
+            )
+        if spec.tool is not UNSET:
+            return ToolNode(tool=self.tools[spec.tool], args=compile_value(spec.args or {}), **shared)
+        if spec.set is not UNSET:
+            return SetNode(values=tuple((key, compile_value(v)) for key, v in spec.set.items()), **shared)
+        assert spec.ask is not UNSET
+        return AskNode(
+            question=compile_template(spec.ask),
+            choices=tuple(spec.choices or ()),
+            on_timeout=spec.on_timeout or None,
+            **shared,
+        )
+
+    def _agent(self, node: str, named: str | AgentSpec) -> AgentPlan:
+        agents = self.spec.agents or {}
+        name, spec = (named, agents[named]) if isinstance(named, str) else (node, named)
+        schema = fields_schema(spec.output) if spec.output else None
+        return AgentPlan(
+            name=name,
+            model=self._model(spec.model or "default"),
+            instructions=self._instructions(spec.instructions),
+            tools=tuple(self.tools[tool] for tool in spec.tools or ()),
+            max_turns=spec.max_turns or 8,
+            output=schema,
+            check_output=first_problem(schema or {}),
+            examples=tuple((pair.get("prompt", ""), pair.get("answer")) for pair in spec.examples or ()),
+        )
+
+    def _instructions(self, text: Json) -> Expression | None:
+        if isinstance(text, FileText):
+            return compile_template(self.document.texts[text.file])
+        return _template(text)
+
+    def _all_models(self) -> dict[str, ModelPlan]:
+        agents = list((self.spec.agents or {}).values())
+        agents += [node.agent for node in self.spec.nodes.values() if isinstance(node.agent, AgentSpec)]
+        return {name: self._model(name) for name in {agent.model or "default" for agent in agents}}
+
+    def _model(self, name: str) -> ModelPlan:
+        defined = self.spec.models or {}
+        spec = defined.get(name) or ModelSpec(model=DEFAULT_MODEL if name == "default" else name)
+        if name in self.models:
+            spec = defined.get(self.models[name]) or _replaced(spec, self.models[name])
+        provider, _, model = str(spec.model).partition("/")
+        file = None
+        if provider in FILE_PROVIDERS and model:
+            file = (self.document.path.parent / model).resolve()
+        return ModelPlan(
+            name=name,
+            provider=provider,
+            model=model,
+            file=file,
+            base_url=_template(spec.base_url),
+            api_key=_template(spec.api_key),
+            temperature=_or_none(spec.temperature),
+            max_output_tokens=spec.max_output_tokens or None,
+            reasoning=spec.reasoning or None,
+            timeout=60.0 if spec.timeout is UNSET else units.seconds(spec.timeout),
+            attempts=_attempts(spec.retry, 3),
+            price=_price(spec.price, provider),
+            extra=spec.extra or {},
+        )
+
+    def _tool(self, name: str, spec: ToolSpec) -> ToolPlan:
+        function, parameters, description = self._signature(name, spec)
+        effect = spec.effect or "write"
+        return ToolPlan(
+            name=name,
+            function=function,
+            description=description,
+            parameters=parameters,
+            check_arguments=problems(parameters),
+            check_result=first_problem(to_schema(spec.returns) if spec.returns else {}),
+            effect=effect,
+            cache=_cache(spec.cache, effect),
+            timeout=30.0 if spec.timeout is UNSET else units.seconds(spec.timeout),
+            attempts=_attempts(spec.retry, 3 if effect != "write" or spec.idempotency_key else 1),
+            idempotency_key=_template(spec.idempotency_key),
+            in_process=bool(spec.in_process),
+            setup=spec.setup or None,
+            max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
+            max_calls=spec.max_calls or None,
+            definition=self.document.data["tools"][name],
+        )
+
+    def _signature(self, name: str, spec: ToolSpec) -> tuple[PythonFunction | None, Json, str]:
+        """A tool's function, parameters and description: from the file, else from its code or the recording."""
+        if self.recorded is not None:
+            parameters, description = self.recorded[name]
+            return None, parameters, description
+        function = read_function(self.document.path.parent, str(spec.python))
+        # an empty mapping means no arguments, which is not the same as leaving it out
+        said = spec.parameters is not UNSET
+        parameters = fields_schema(spec.parameters) if said else function.parameters
+        return function, parameters, spec.description or function.description
+
+
+def _router(name: str, spec: list[Arm] | ValueRouterSpec) -> Router:
+    if isinstance(spec, ValueRouterSpec):
+        return ValueRouter(name, compile_bare(spec.by), spec.to, spec.else_ or None)
+    return ConditionRouter(name, tuple(_arm(arm) for arm in spec))
+
+
+def _arm(arm: Arm) -> tuple[Expression | None, str]:
+    if arm.else_ is not UNSET:
+        return None, arm.else_
+    return compile_bare(_text(arm.when)), str(arm.to)
+
+
+def _text(condition: Json) -> str:
+    return str(condition).lower() if isinstance(condition, bool) else str(condition)
+
+
+def _template(text: Json) -> Expression | None:
+    return None if text is UNSET else compile_template(text)
+
+
+def _or_none(value: Json) -> Json:
+    return None if value is UNSET else value
+
+
+def _save(save: Json) -> Save:
+    if save is UNSET:
+        return Save()
+    if isinstance(save, str):
+        return Save(whole=save)
+    if isinstance(save, list):
+        return Save(parts=tuple((name, name) for name in save))
+    return Save(parts=tuple(save.items()))
+
+
+def _error_routes(routes: Json) -> Mapping[str, str]:
+    if routes is UNSET:
+        return {}
+    return {"else": routes} if isinstance(routes, str) else routes
+
+
+def _attempts(retry: Retry | Json, default: int) -> int:
+    return default if retry is UNSET or retry.attempts is UNSET else retry.attempts
+
+
+def _cache(cache: Json, effect: str) -> float | None:
+    if effect == "write" or cache is False:
+        return None
+    if cache is UNSET:
+        return float("inf") if effect == "pure" else None
+    return float("inf") if cache is True else units.seconds(cache)
+
+
+def _price(price: Price | Json, provider: str) -> Price | None:
+    if price is not UNSET:
+        assert isinstance(price, Price)
+        return price
+    # what runs on this machine costs nothing; what another price is, nobody has said
+    return Price(input=0.0, output=0.0) if provider in FILE_PROVIDERS else None
+
+
+def _replaced(spec: ModelSpec, model: str) -> ModelSpec:
+    """Another model in the same place: what the file says of the first one's server and price is not its."""
+    return ModelSpec(
+        model=model,
+        temperature=spec.temperature,
+        max_output_tokens=spec.max_output_tokens,
+        timeout=spec.timeout,
+        retry=spec.retry,
+    )

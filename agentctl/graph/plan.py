@@ -1,0 +1,216 @@
+"""A graph, compiled: what the engine runs. Plain frozen data; expressions are already closures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from agentctl.expressions import Expression
+from agentctl.json import Json
+from agentctl.spec.functions import PythonFunction
+from agentctl.spec.model import Price
+from agentctl.state import FieldPlan
+
+END = "end"
+
+Effect = Literal["pure", "read", "write"]
+Check = Callable[[Json], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One model of the file. `provider` and `model` are the two parts of `provider/model`."""
+
+    name: str
+    provider: str
+    model: str
+    file: Path | None = None
+    """The file that `model` names, for providers whose models are files."""
+    base_url: Expression | None = None
+    api_key: Expression | None = None
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    reasoning: str | None = None
+    timeout: float = 60.0
+    attempts: int = 3
+    price: Price | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPlan:
+    """One tool of the file, of the kind python."""
+
+    name: str
+    function: PythonFunction | None
+    """None in a replay, which calls nothing."""
+    description: str
+    parameters: Json
+    """A closed JSON Schema of type object."""
+    check_arguments: Callable[[Json], list[str]]
+    """One sentence for each thing that is wrong with the arguments."""
+    check_result: Check
+    effect: Effect
+    cache: float | None
+    """Seconds an answer is kept; `inf` without end, None never."""
+    timeout: float
+    attempts: int
+    idempotency_key: Expression | None
+    in_process: bool
+    setup: str | None
+    max_result: int
+    """Bytes."""
+    max_calls: int | None
+    definition: Json
+    """The tool as the file says it; part of the memo key."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlan:
+    """A model with instructions, tools and the shape of its answer."""
+
+    name: str
+    model: ModelPlan
+    instructions: Expression | None
+    tools: tuple[ToolPlan, ...]
+    max_turns: int
+    output: Json
+    """A closed JSON Schema, or None for text."""
+    check_output: Check
+    examples: tuple[tuple[str, Json], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Where a result goes: `whole` names a field for all of it, `parts` are pairs of field and key."""
+
+    whole: str | None = None
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def fields(self) -> list[str]:
+        return [self.whole] if self.whole else [name for name, _ in self.parts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """What every node has, whatever its verb."""
+
+    name: str
+    then: str
+    save: Save = Save()
+    on_error: Mapping[str, str] = field(default_factory=dict)
+    """Target by error class; `else` for the others; the target `skip` goes on to `then`."""
+    attempts: int = 1
+    timeout: float | None = None
+    """Seconds for one try; for `ask`, until its deadline."""
+    max_visits: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentNode(NodePlan):
+    agent: AgentPlan
+    prompt: Expression | None = None
+    history: str | None = None
+    say: Expression | None = None
+    kind: Literal["agent"] = "agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolNode(NodePlan):
+    tool: ToolPlan
+    args: Expression
+    kind: Literal["tool"] = "tool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetNode(NodePlan):
+    values: tuple[tuple[str, Expression], ...]
+    kind: Literal["set"] = "set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskNode(NodePlan):
+    question: Expression
+    choices: tuple[str, ...] = ()
+    on_timeout: str | None = None
+    kind: Literal["ask"] = "ask"
+
+
+Node = AgentNode | ToolNode | SetNode | AskNode
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRouter:
+    """Arms in order: the first whose condition holds; the last has none."""
+
+    name: str
+    arms: tuple[tuple[Expression | None, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRouter:
+    """A target for each value of an expression, as text; `otherwise` for the rest."""
+
+    name: str
+    by: Expression
+    targets: Mapping[str, str]
+    otherwise: str | None
+
+
+Router = ConditionRouter | ValueRouter
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPlan:
+    """What ends a turn. Times in seconds, sizes in bytes, money in US dollars; None bounds nothing."""
+
+    recursion: int = 25
+    time: float = 600.0
+    step_time: float = 120.0
+    tokens: int | None = None
+    cost: float | None = None
+    tool_calls: int = 100
+    concurrency: int = 8
+    state_size: int = 1024 * 1024
+    step_tokens: int | None = None
+    step_tool_calls: int | None = None
+    on_limit: str | None = None
+    reserve_time: float = 30.0
+    reserve_tokens: int = 2000
+    reserve_cost: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A compiled graph. `env` holds the values of the declared variables, `secrets` those to be masked."""
+
+    name: str
+    digest: str
+    path: Path
+    texts: Mapping[str, str]
+    start: str
+    nodes: Mapping[str, Node]
+    routers: Mapping[str, Router]
+    fields: Mapping[str, FieldPlan]
+    input: tuple[str, ...]
+    output: tuple[str, ...]
+    limits: LimitPlan
+    models: Mapping[str, ModelPlan]
+    run_id: Expression | None
+    thread_id: Expression | None
+    jsonl: bool
+    """Whether the file asks for the JSON Lines sink."""
+    schemas: Mapping[str, Json] = field(default_factory=dict)
+    """The JSON Schema of each field."""
+    data: Mapping[str, Json] = field(default_factory=dict)
+    """The file as plain data, includes merged in."""
+    signatures: Mapping[str, Json] = field(default_factory=dict)
+    """Parameters and description of each tool, wherever they came from."""
+
+    @property
+    def recording(self) -> dict[str, Json]:
+        """What a replay needs of the file: its texts, and what was read from the tools' code."""
+        return {"texts": dict(self.texts), "tools": dict(self.signatures)}

@@ -1,0 +1,51 @@
+"""What the language has and this version does not run yet: said before a run, never left out in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agentctl.errors import UsageError
+from agentctl.json import Json
+from agentctl.spec.document import Document
+from agentctl.spec.finding import Keys
+
+_TOP = {
+    "mcp": "MCP servers",
+    "stores": "stores",
+    "tiers": "tool tiers",
+    "experiments": "experiments",
+}
+_VERBS = ("graph", "map", "parallel")
+_TOOL_KINDS = ("http", "command", "mcp", "graph", "agent", "store")
+_GROUPS = ("fallback", "race", "vote", "choose", "rate", "warm", "keep_raw")
+
+
+def refuse_unsupported(document: Document) -> None:
+    """Raise UsageError for the first thing of the file that cannot be run yet, at its line."""
+    for keys, what in _unsupported(document.data):
+        path, span = document.key(keys)
+        raise UsageError(
+            f"{path.name}:{span.line}:{span.column}: {what} cannot be run by this version",
+            hint="`agentctl validate` checks the file in full; running this part comes with a later version",
+        )
+
+
+def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
+    for key, what in _TOP.items():
+        if key in data:
+            yield (key,), what
+    for name, node in data["nodes"].items():
+        yield from ((("nodes", name, verb), f"`{verb}` nodes") for verb in _VERBS if verb in node)
+        if node.get("background"):
+            yield ("nodes", name, "background"), "background nodes"
+    for name, tool in data.get("tools", {}).items():
+        yield from ((("tools", name, kind), f"{kind} tools") for kind in _TOOL_KINDS if kind in tool)
+        yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox", "breaker") if key in tool)
+    for name, model in data.get("models", {}).items():
+        yield from ((("models", name, key), f"`{key}` of a model") for key in _GROUPS if key in model)
+    for name, agent in data.get("agents", {}).items():
+        if "context" in agent:
+            yield ("agents", name, "context"), "context policies"
+    for key in ("hooks", "buffer", "when_full"):
+        if key in data.get("events", {}):
+            yield ("events", key), f"events.{key}"

@@ -1,0 +1,194 @@
+"""The agent node: a model with instructions, in a loop with its tools, until it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from agentctl.concurrency import side_by_side
+from agentctl.errors import NodeError, ToolError
+from agentctl.graph.plan import AgentNode, AgentPlan, ToolPlan
+from agentctl.json import Json, decode, encode
+from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall, ToolOffer
+from agentctl.nodes.saving import saved, worth_referring
+from agentctl.nodes.turn import NodeResult, NodeTurn, Part, Place, Reference
+from agentctl.spec.fits import completed
+
+CORRECTIONS = 2
+"""How often an answer of the wrong shape is asked for again."""
+TOOLS_AT_ONCE = 8
+
+
+async def run_agent(turn: NodeTurn, node: AgentNode, place: Place) -> NodeResult:
+    """Ask, call tools, ask again; save the answer and add what was said to the history."""
+    prompt = node.prompt(turn.names) if node.prompt else ""
+    heard = _history(node, turn.names)
+    talk = _Talk(turn, node.agent, place, [*heard, Message("user", _text(prompt))])
+    answer, part = await talk.answer()
+    result = saved(node.save, answer, talk.last_key, part)
+    if node.history is None:
+        return result
+    said = _text(node.say(turn.names)) if node.say else _text(prompt)
+    return _with_history(node.history, result, talk, said, len(heard))
+
+
+class _Talk:
+    """One agent's loop of replies and tool calls."""
+
+    def __init__(self, turn: NodeTurn, agent: AgentPlan, place: Place, messages: list[Message]) -> None:
+        self.turn = turn
+        self.agent = agent
+        self.place = place
+        self.messages = messages
+        self.keys: dict[int, tuple[str, Part]] = {}
+        """Which effect the content of a message is, by its index."""
+        self.opening = _opening(agent, turn.names)
+        self.last_key = ""
+
+    async def answer(self) -> tuple[Json, Part]:
+        """The final answer and which part of its effect it is."""
+        corrections = 0
+        for round in range(1, self.agent.max_turns + CORRECTIONS + 1):
+            if round - corrections > self.agent.max_turns:
+                break
+            reply = await self._ask(round)
+            if reply.calls:
+                await self._call_tools(round, reply)
+                continue
+            answer, problem = _read(self.agent, reply)
+            if problem is None:
+                return answer, ("json",) if self.agent.output is not None else ("text",)
+            if corrections == CORRECTIONS:
+                raise NodeError("bad_answer", f"agent `{self.agent.name}`: {problem}", origin="model")
+            corrections += 1
+            self.messages.append(Message("user", f"That answer cannot be used: {problem}. Answer again."))
+        raise NodeError(
+            "limit",
+            f"agent `{self.agent.name}` gave no answer within max_turns: {self.agent.max_turns}",
+            hint="raise `max_turns` of the agent, or tell it when to stop",
+        )
+
+    async def _ask(self, round: int) -> ChatReply:
+        place = self.place._replace(reply=round)
+        reply = await self.turn.chat(place, self.agent, self._request())
+        self.last_key = place.key
+        self.keys[len(self.messages)] = (place.key, ("text",))
+        self.messages.append(Message("assistant", reply.text, reply.calls))
+        return reply
+
+    def _request(self) -> ChatRequest:
+        agent, model = self.agent, self.agent.model
+        return ChatRequest(
+            model=model.model,
+            messages=(*self.opening, *self.messages),
+            tools=tuple(ToolOffer(t.name, t.description, t.parameters) for t in agent.tools),
+            output=agent.output,
+            temperature=model.temperature,
+            max_output_tokens=model.max_output_tokens,
+            reasoning=model.reasoning,
+            extra=dict(model.extra),
+        )
+
+    async def _call_tools(self, round: int, reply: ChatReply) -> None:
+        places = [self.place._replace(reply=round, call=n) for n in range(1, len(reply.calls) + 1)]
+        works = [partial(self._call, place, call) for place, call in zip(places, reply.calls, strict=True)]
+        results = await side_by_side(works, TOOLS_AT_ONCE)
+        for failed in results:
+            if isinstance(failed, BaseException):
+                raise failed
+        self._refuse_if_all_unavailable(reply.calls, results)
+        for place, call, result in zip(places, reply.calls, results, strict=True):
+            if isinstance(result, str):
+                self.keys[len(self.messages)] = (place.key, ("result",))
+            content = result if isinstance(result, str) else _told(result)
+            self.messages.append(Message("tool", content, call_id=call.id))
+
+    async def _call(self, place: Place, call: ToolCall) -> Json:
+        """The tool's result, or an error that the model is told."""
+        tool = next((tool for tool in self.agent.tools if tool.name == call.name), None)
+        if tool is None:
+            names = ", ".join(tool.name for tool in self.agent.tools) or "none"
+            return _Failure(f"there is no tool `{call.name}`; you may call: {names}")
+        problems = _argument_problems(tool, call.arguments)
+        if problems:
+            return _Failure(f"the call was not made: {'; '.join(problems)}")
+        try:
+            return await self.turn.call_tool(place, tool, completed(tool.parameters, call.arguments))
+        except ToolError as error:
+            return _Failure(error.message, unavailable=error.error_class == "tool_unavailable")
+
+    def _refuse_if_all_unavailable(self, calls: Sequence[ToolCall], results: Sequence[Json]) -> None:
+        down = {
+            call.name
+            for call, result in zip(calls, results, strict=True)
+            if isinstance(result, _Failure) and result.unavailable
+        }
+        if down and down == {tool.name for tool in self.agent.tools}:
+            raise ToolError("tool_unavailable", f"no tool of agent `{self.agent.name}` is available")
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    """A call that failed, as the model is told."""
+
+    message: str
+    unavailable: bool = False
+
+
+def _told(result: Json) -> str:
+    if isinstance(result, _Failure):
+        return f"error: {result.message}"
+    return encode(result).decode()
+
+
+def _argument_problems(tool: ToolPlan, arguments: Json) -> list[str]:
+    if isinstance(arguments, str):
+        return ["its arguments are no JSON object"]
+    return tool.check_arguments(arguments)
+
+
+def _opening(agent: AgentPlan, names: Mapping[str, Json]) -> list[Message]:
+    messages = []
+    if agent.instructions is not None:
+        messages.append(Message("system", _text(agent.instructions(names))))
+    for prompt, answer in agent.examples:
+        messages.append(Message("user", prompt))
+        messages.append(Message("assistant", _text(answer)))
+    return messages
+
+
+def _history(node: AgentNode, names: Mapping[str, Json]) -> list[Message]:
+    if node.history is None:
+        return []
+    return [msgspec.convert(message, Message) for message in names["state"].get(node.history, ())]
+
+
+def _read(agent: AgentPlan, reply: ChatReply) -> tuple[Json, str | None]:
+    """The answer in its shape, or what is wrong with it."""
+    if reply.finish == "length":
+        return None, "it was cut off by max_output_tokens"
+    if agent.output is None:
+        return reply.text, None if reply.text.strip() else "it is empty"
+    try:
+        answer = decode(reply.text)
+    except ValueError:
+        return None, "it is not JSON"
+    return answer, agent.check_output(answer)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else encode(value).decode()
+
+
+def _with_history(field: str, result: NodeResult, talk: _Talk, said: str, heard: int) -> NodeResult:
+    """The result, and the conversation's new messages written to the history field."""
+    spoken = [Message("user", said), *talk.messages[heard + 1 :]]
+    at = len(result.writes)
+    references = [
+        Reference((at, 1, index - heard, "content"), key, part)
+        for index, (key, part) in talk.keys.items()
+        if worth_referring(talk.messages[index].content)
+    ]
+    write = (field, [msgspec.to_builtins(message) for message in spoken])
+    return NodeResult([*result.writes, write], (*result.references, *references))

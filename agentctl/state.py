@@ -1,0 +1,217 @@
+"""The state of a graph: typed fields, changed only by updates, through reducers, at a cost that stays flat."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
+
+from agentctl.errors import NodeError
+from agentctl.json import Json, canonical, decode, encode
+
+Reducer = Literal["last", "append", "extend", "union", "merge", "sum", "max", "min"]
+Write = tuple[str, Json]
+"""A field and what is written to it: for `append` one item, for `extend` and `union` an array."""
+Check = Callable[[Json], str | None]
+"""Says in a sentence why a value does not fit, or None."""
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    """One field: its reducer, its default, and how what is written to it is checked."""
+
+    name: str
+    check: Check
+    """Checks a whole value."""
+    check_item: Check
+    """Checks one item of an array."""
+    reduce: Reducer = "last"
+    default: Json = None
+    has_default: bool = False
+    keep: int | None = None
+    first: int | None = None
+
+    @property
+    def grows(self) -> bool:
+        return self.reduce in ("append", "extend", "union")
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Items that `keep` dropped from the front of a field."""
+
+    field: str
+    dropped: int
+
+
+@dataclass(slots=True)
+class State:
+    """Values of the fields that have one.
+
+    Arrays that grow share one backing list with every version of the state, so nothing may hold on to a value
+    across a step: what is written is always a copy. `sizes` are bytes as JSON, kept up to date by what is
+    added; `digest` is a hash chain over the updates, so two states with equal digests came by equal updates.
+    """
+
+    fields: Mapping[str, FieldPlan]
+    values: dict[str, Json] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    digest: str = ""
+    seen: dict[str, set[bytes]] = field(default_factory=dict)
+    size: int = 2
+    """The whole state as JSON, in bytes."""
+
+    @classmethod
+    def fresh(cls, fields: Mapping[str, FieldPlan]) -> State:
+        """The state before the first turn: reducers at their identity, the rest at their defaults."""
+        state = cls(fields)
+        for plan in fields.values():
+            start = initial(plan)
+            if start is not None:
+                state._put(plan.name, detached(start[0]))
+        return state
+
+    @classmethod
+    def restored(cls, fields: Mapping[str, FieldPlan], values: Mapping[str, Json], digest: str) -> State:
+        """The state of a snapshot. Raises NodeError(bad_answer) for a value that does not fit its field."""
+        state = cls.fresh(fields)
+        for name, value in values.items():
+            if name in fields:
+                state._put(name, state._whole(fields[name], value))
+        state.digest = digest
+        return state
+
+    def begin(self, reset: Iterable[str], inputs: Mapping[str, Json]) -> None:
+        """Begin a turn: outputs back to their defaults, then the inputs, which replace what was there.
+
+        Raises NodeError(bad_answer) for an input that does not fit, before anything is changed.
+        """
+        fitting = {name: self._whole(self.fields[name], value) for name, value in inputs.items()}
+        for name in reset:
+            self.reset(name)
+        for name, value in fitting.items():
+            self._put(name, value)
+        if fitting:
+            self._chain(encode(fitting))
+
+    def prepare(self, writes: Iterable[Write]) -> list[Write]:
+        """Check writes against the types and copy them. Raises NodeError(bad_answer); changes nothing."""
+        return [(name, self._fitting(self.fields[name], value)) for name, value in writes]
+
+    def apply(self, writes: Sequence[Write], encoded: bytes | None = None) -> list[Trimmed]:
+        """Fold prepared writes in, in order; `encoded` are they as JSON, when it is at hand."""
+        trimmed = []
+        for name, value in writes:
+            dropped = self._reduce(self.fields[name], value)
+            if dropped:
+                trimmed.append(Trimmed(name, dropped))
+        if writes:
+            self._chain(encode(writes) if encoded is None else encoded)
+        return trimmed
+
+    def reset(self, name: str) -> None:
+        """Back to the field's default, or to nothing."""
+        start = initial(self.fields[name])
+        if start is None:
+            self.size -= self.sizes.pop(name, 0)
+            self.values.pop(name, None)
+        else:
+            self._put(name, detached(start[0]))
+
+    def _fitting(self, plan: FieldPlan, value: Json) -> Json:
+        if plan.first is not None and isinstance(value, list):
+            value = value[: plan.first]
+        problem = plan.check_item(value) if plan.reduce == "append" else plan.check(value)
+        if problem is not None:
+            raise NodeError("bad_answer", f"`{plan.name}` cannot hold what was written to it: {problem}")
+        return detached(value)
+
+    def _whole(self, plan: FieldPlan, value: Json) -> Json:
+        problem = plan.check(value)
+        if problem is not None:
+            raise NodeError("bad_answer", f"`{plan.name}` cannot hold this: {problem}")
+        return detached(value)
+
+    def _chain(self, body: bytes) -> None:
+        self.digest = hashlib.blake2b(self.digest.encode() + body, digest_size=16).hexdigest()
+
+    def _reduce(self, plan: FieldPlan, value: Json) -> int:
+        name = plan.name
+        match plan.reduce:
+            case "last":
+                self._put(name, value)
+            case "append":
+                return self._extend(plan, [value])
+            case "extend":
+                return self._extend(plan, value)
+            case "union":
+                return self._extend(plan, self._unseen(plan, value))
+            case "merge":
+                self._put(name, {**self.values.get(name, {}), **value})
+            case "sum":
+                self._put(name, self.values.get(name, 0) + value)
+            case "max":
+                self._put(name, max(self.values[name], value) if name in self.values else value)
+            case "min":
+                self._put(name, min(self.values[name], value) if name in self.values else value)
+            case _:
+                assert_never(plan.reduce)
+        return 0
+
+    def _extend(self, plan: FieldPlan, items: list[Json]) -> int:
+        values = self.values[plan.name]
+        values.extend(items)
+        added = sum(len(encode(item)) + 1 for item in items)
+        dropped = max(0, len(values) - plan.keep) if plan.keep is not None else 0
+        if dropped:
+            for item in values[:dropped]:
+                added -= len(encode(item)) + 1
+                self.seen.get(plan.name, set()).discard(canonical(item))
+            del values[:dropped]
+        self.sizes[plan.name] += added
+        self.size += added
+        return dropped
+
+    def _unseen(self, plan: FieldPlan, items: list[Json]) -> list[Json]:
+        seen = self.seen.get(plan.name)
+        if seen is None:
+            seen = self.seen[plan.name] = {canonical(item) for item in self.values[plan.name]}
+        fresh = []
+        for item in items:
+            form = canonical(item)
+            if form not in seen:
+                seen.add(form)
+                fresh.append(item)
+        return fresh
+
+    def _put(self, name: str, value: Json) -> None:
+        size = len(encode(value)) + len(name) + 4
+        self.size += size - self.sizes.get(name, 0)
+        self.sizes[name] = size
+        self.values[name] = value
+        self.seen.pop(name, None)
+
+
+def initial(plan: FieldPlan) -> tuple[Json] | None:
+    """What a field starts with, in a tuple of one; None when it starts with nothing."""
+    if plan.has_default:
+        return (plan.default,)
+    match plan.reduce:
+        case "append" | "extend" | "union":
+            return ([],)
+        case "merge":
+            return ({},)
+        case "sum":
+            return (0,)
+        case "last" | "max" | "min":
+            return None
+        case _:
+            assert_never(plan.reduce)
+
+
+def detached(value: Json) -> Json:
+    """A copy that shares nothing with the original."""
+    return value if isinstance(value, _SCALARS) else decode(encode(value))
