@@ -21,6 +21,7 @@ OUR_FAULT = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """128 + SIGPIPE: whoever read our output has gone."""
+_REFUSED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -90,7 +91,8 @@ def _said(failure: BaseException) -> int:
         case typer.Abort():
             return _complained("stopped at the prompt", None, INTERRUPTED)
         case OSError():
-            return _complained(_os_message(failure), "set AGENTCTL_DEBUG=1 to see where", 3)
+            refused = isinstance(failure, _REFUSED)
+            return _complained(_os_message(failure), "set AGENTCTL_DEBUG=1 to see where", 2 if refused else 3)
         case _:
             message = f"a fault in agentctl itself: {type(failure).__name__}: {failure}"
             return _complained(message, "set AGENTCTL_DEBUG=1 to see the traceback", OUR_FAULT)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentctl.cli.references import thread_completions
+from agentctl.cli.completion import thread_completions
 
 GraphFile = Annotated[Path, typer.Argument(metavar="FILE", help="A graph file.", show_default=False)]
 ThreadRef = Annotated[

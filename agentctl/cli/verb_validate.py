@@ -55,6 +55,8 @@ def validate(
             findings += [finding for finding in check_file(file) if chosen.keeps(finding)]
         except UsageError as failure:
             unread.append(failure)
+    # Two files may include a third; what is wrong there is said once.
+    findings = list(dict.fromkeys(findings))
     _print(findings, format)
     if unread:
         # One file that cannot be read does not hide what is wrong with the others.

@@ -54,8 +54,9 @@ def _message(error: Json) -> str:
 
 
 def _retry(data: Json) -> str:
-    who = data.get("tool") or "model"
-    return f"{who}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
+    return (
+        f"{data.get('name', 'model')}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
+    )
 
 
 _SENTENCES: dict[str, Callable[[Json], str]] = {

@@ -78,6 +78,12 @@ class TerminalProgress:
                 self._step_ended(event)
             case "run.ended":
                 self._end(event)
+            case "ask.waiting":
+                # The screen is the prompt's until the answer is there.
+                self.stop()
+            case "ask.answered":
+                self._happened(event)
+                self._start_live()
             case _:
                 self._happened(event)
 

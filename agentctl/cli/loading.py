@@ -1,0 +1,63 @@
+"""From a file and the options of a command to a graph that can run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from agentctl.cli.asking import confirm
+from agentctl.cli.streams import can_ask, in_colour, say
+from agentctl.errors import CannotRun
+from agentctl.json import Json
+
+if TYPE_CHECKING:
+    from agentctl.assembly.loading import LoadedGraph
+
+
+def load_graph(
+    file: Path,
+    *,
+    store: Path | None,
+    env_file: Path | None = None,
+    models: Mapping[str, str] | None = None,
+    limits: Mapping[str, Json] | None = None,
+    durability: str = "normal",
+) -> LoadedGraph:
+    """A checked graph. Findings are shown on stderr and end the command with exit 1."""
+    from agentctl.assembly.environment import read_env_file
+    from agentctl.assembly.loading import InvalidGraph, load
+
+    env = read_env_file(env_file) if env_file is not None else None
+    try:
+        return load(file, store=store, env=env, models=models, limits=limits, durability=durability)
+    except InvalidGraph as invalid:
+        from agentctl.check.report import as_text
+
+        sys.stderr.write(as_text(invalid.findings, color=in_colour(sys.stderr)))
+        raise typer.Exit(invalid.exit_code) from None
+
+
+def fetch_missing(graph: LoadedGraph, *, yes: bool) -> None:
+    """Fetch the embedded models the graph needs and this machine lacks, if a person agrees. Raises CannotRun."""
+    missing = graph.missing_models()
+    if not missing:
+        return
+    agreed = yes or os.environ.get("AGENTCTL_PULL") == "1"
+    for name in missing:
+        if not agreed and not (can_ask() and confirm(f"The model {name} is not here yet. Fetch it now?")):
+            raise CannotRun(
+                f"the model {name} is not on this machine",
+                hint="`agentctl models pull` fetches it; --yes or AGENTCTL_PULL=1 does so when it is needed",
+            )
+        if agreed:
+            say(f"fetching the model {name}, which this graph needs")
+        pull(name)
+
+
+def pull(name: str) -> None:
+    raise NotImplementedError
