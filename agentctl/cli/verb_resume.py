@@ -1,0 +1,121 @@
+"""`agentctl resume`: go on with a turn that waits or was cut short."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from agentctl.cli.inputs import pairs
+from agentctl.cli.loading import fetch_missing, load_graph
+from agentctl.cli.options import (
+    AsJson,
+    EnvFile,
+    Events,
+    NoCache,
+    Quiet,
+    Store,
+    ThreadRef,
+    Verbose,
+    Yes,
+    application,
+)
+from agentctl.cli.turns import Console, finish
+from agentctl.errors import UsageError
+from agentctl.json import Json
+
+app = application()
+
+
+@app.command()
+def resume(
+    thread: ThreadRef,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option("--answer", metavar="ID=VALUE", help="Answer a question.", show_default=False),
+    ] = None,
+    assume: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--assume",
+            metavar="done|retry ID",
+            help="What became of a write whose end nobody saw.",
+            show_default=False,
+        ),
+    ] = None,
+    result: Annotated[
+        str | None,
+        typer.Option(
+            "--result", metavar="JSON", help="What it gave, with --assume done.", show_default=False
+        ),
+    ] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on although the file changed.")
+    ] = False,
+    env_file: EnvFile = None,
+    no_cache: NoCache = False,
+    as_json: AsJson = False,
+    events: Events = None,
+    store: Store = None,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Go on after a wait, a crash or Ctrl-C. No finished call is made again."""
+    answers, assumed = pairs(answer, "--answer"), assumption(assume, result)
+    console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)
+
+    async def go_on() -> int:
+        name, path, options = await _suspended(thread, store)
+        graph = load_graph(
+            path,
+            store=store,
+            env_file=env_file,
+            models=options.get("models"),
+            limits=options.get("limits"),
+        )
+        fetch_missing(graph, yes=yes)
+        async with console.turn() as turn:
+            outcome = await graph.aresume(
+                name,
+                answers=answers,
+                assume=assumed,
+                accept_changes=accept_changes,
+                sinks=turn.sinks,
+                answer=turn.ask,
+                cache=not no_cache,
+                stop=turn.stop,
+            )
+        return finish(outcome, console, turn.signals)
+
+    return asyncio.run(go_on())
+
+
+def assumption(assume: tuple[str, str] | None, result: str | None) -> dict[str, Json]:
+    """`--assume` and `--result` as the engine takes them. Raises UsageError."""
+    if assume is None:
+        if result is not None:
+            raise UsageError("--result says what a write gave: add --assume done ID")
+        return {}
+    what, id = assume
+    if what == "retry" and result is None:
+        return {id: "retry"}
+    if what != "done":
+        raise UsageError(f"--assume {what} {id}: write `--assume done ID` or `--assume retry ID`")
+    try:
+        return {id: {"done": None if result is None else orjson.loads(result)}}
+    except orjson.JSONDecodeError as failure:
+        raise UsageError(f"--result `{result}` is no JSON: {failure}") from failure
+
+
+async def _suspended(thread: str, store: Path | None) -> tuple[str, Path, dict[str, Json]]:
+    """The thread that is meant, the file its turn runs and the options it was begun with."""
+    from agentctl.assembly.replaying import graph_path, opened_store, resolve
+
+    async with opened_store(store) as threads:
+        name = await resolve(threads, thread)
+        path, options = await graph_path(threads, name)
+    return name, path, dict(options)
