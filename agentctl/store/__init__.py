@@ -1,0 +1,1 @@
+"""What is kept: threads as append-only logs, and the memo of identical tool calls."""
