@@ -55,6 +55,11 @@ def typed(key: str, text: str, schema: Json) -> Json:
     return value
 
 
+def is_text(schema: Json) -> bool:
+    """Whether any text will do."""
+    return _types(schema) == {"string"} and not any(key in schema for key in ("enum", "const", "format"))
+
+
 def limits(given: Sequence[str] | None) -> dict[str, Json]:
     """`--limit` values: numbers as numbers, `30s`, `64KB` and `$0.05` as they stand."""
     found: dict[str, Json] = {}

@@ -13,7 +13,7 @@ from typer._click.exceptions import NoArgsIsHelpError
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from agentctl.cli.streams import complain
+from agentctl.cli.streams import complain, complain_about
 from agentctl.cli.verbs import VerbGroup
 from agentctl.errors import AgentctlError
 
@@ -74,7 +74,7 @@ def _said(failure: BaseException) -> int:
         traceback.print_exception(failure)
     match failure:
         case AgentctlError() if failure.exit_code != OUR_FAULT:
-            return _complained(failure.message, failure.hint, failure.exit_code)
+            return complain_about(failure)
         case NoArgsIsHelpError():
             typer.echo(failure.format_message(), err=True)
             return 2

@@ -34,6 +34,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing about progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Answer yes where a model would have to be fetched.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("-i", "--in", metavar="KEY=VALUE", help="An input, typed by its field.", show_default=False),
+]
+Thread = Annotated[
+    str | None,
+    typer.Option(
+        "--thread",
+        metavar="ID",
+        help="Add a turn to a thread, or begin one of that name.",
+        autocompletion=thread_completions,
+        show_default=False,
+    ),
+]
+Tenant = Annotated[
+    str, typer.Option("--tenant", metavar="NAME", help="On whose behalf it runs.", show_default=False)
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(

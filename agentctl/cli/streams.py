@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TextIO
 
+from agentctl.errors import AgentctlError
+
 
 def on_terminal(stream: TextIO) -> bool:
     """Whether a person sees what is written there."""
@@ -34,3 +36,11 @@ def complain(kind: str, message: str) -> None:
     colour = {"error": "1;31", "warning": "1;33", "hint": "1;36"}[kind]
     word = f"\x1b[{colour}m{kind}:\x1b[0m" if in_colour(sys.stderr) else f"{kind}:"
     say(f"{word} {message}")
+
+
+def complain_about(failure: AgentctlError) -> int:
+    """An error with its hint; its exit code."""
+    complain("error", failure.message)
+    if failure.hint:
+        complain("hint", failure.hint)
+    return failure.exit_code

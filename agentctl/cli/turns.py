@@ -91,8 +91,8 @@ class Console:
             self.live.stop()
 
 
-def finish(outcome: Outcome, console: Console, signals: Signals) -> int:
-    """Print the answer and what remains to be done; the exit code, which says which signal came."""
+def finish(outcome: Outcome, console: Console, signals: Signals, *, resumable: bool = True) -> int:
+    """Print the answer and, where it is `resumable`, how to go on; the exit code, which says which signal came."""
     if console.json:
         print_json(outcome.as_json())
     elif outcome.status in ("done", "limit"):
@@ -102,14 +102,14 @@ def finish(outcome: Outcome, console: Console, signals: Signals) -> int:
         complain("error", error_text(outcome.error))
         if isinstance(outcome.error, dict) and outcome.error.get("hint"):
             complain("hint", str(outcome.error["hint"]))
-    for line in next_steps(outcome, console.store):
+    for line in next_steps(outcome, console.store) if resumable else ():
         say(line)
     return signals.exit_code if outcome.exit_code == 130 else outcome.exit_code
 
 
 def next_steps(outcome: Outcome, store: Path | None) -> list[str]:
     """The command that goes on with a suspended turn."""
-    if outcome.status not in ("waiting", "interrupted"):
+    if outcome.status not in ("waiting", "interrupted") and outcome.exit_code != 3:
         return []
     resume = f"agentctl resume {shlex.quote(outcome.thread)}"
     if store is not None:

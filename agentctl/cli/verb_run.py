@@ -15,11 +15,14 @@ from agentctl.cli.options import (
     EnvFile,
     Events,
     GraphFile,
+    Inputs,
     Limits,
     Models,
     NoCache,
     Quiet,
     Store,
+    Tenant,
+    Thread,
     Verbose,
     Yes,
     application,
@@ -37,25 +40,13 @@ class Durability(StrEnum):
 @app.command()
 def run(
     file: GraphFile,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-i", "--in", metavar="KEY=VALUE", help="An input, typed by its field.", show_default=False
-        ),
-    ] = None,
+    inputs: Inputs = None,
     input: Annotated[
         str | None,
         typer.Option("--input", metavar="FILE|-", help="Inputs from JSON or YAML.", show_default=False),
     ] = None,
-    thread: Annotated[
-        str | None,
-        typer.Option(
-            "--thread", metavar="ID", help="Add a turn to a thread, or name a new one.", show_default=False
-        ),
-    ] = None,
-    tenant: Annotated[
-        str, typer.Option("--tenant", metavar="NAME", help="Whose run it is.", show_default=False)
-    ] = "",
+    thread: Thread = None,
+    tenant: Tenant = "",
     model: Models = None,
     limit: Limits = None,
     env_file: EnvFile = None,
