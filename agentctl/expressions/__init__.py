@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from agentctl.expressions.braces import braces_in
 from agentctl.expressions.problem import (
     Analysis,
     Comparison,
@@ -27,6 +28,8 @@ __all__ = [
     "ExpressionError",
     "Problem",
     "Reference",
+    "analyse_bare",
+    "analyse_template",
     "compile_bare",
     "compile_template",
     "compile_value",
@@ -44,6 +47,27 @@ class Expression(Protocol):
 def is_template(text: str) -> bool:
     """Whether anything in `text` is filled in."""
     return "${{" in text or "{%" in text or "{#" in text
+
+
+def analyse_bare(text: str, scope: Mapping[str, Json]) -> Analysis:
+    """What a bare expression reads and gives, and what is wrong with it; never raises on what is written.
+
+    `scope` has a JSON Schema for each name. What a closed object lacks is E410 below `state`, E412 below `env`,
+    E413 below `args`, E414 below `run` and E411 elsewhere.
+    """
+    from agentctl.expressions import analyse
+
+    return analyse.bare(text, scope)
+
+
+def analyse_template(text: str, scope: Mapping[str, Json]) -> Analysis:
+    """As `analyse_bare`, of a text with `${{ … }}`, `{% for %}` and `{% if %}`, or of a plain one."""
+    if not is_template(text):
+        useless = tuple(braces_in(text, 0, scope)) if "{" in text else ()
+        return Analysis(problems=useless, type={"const": text}, constant=Constant(text))
+    from agentctl.expressions import analyse
+
+    return analyse.template(text, scope)
 
 
 def compile_bare(text: str) -> Expression:

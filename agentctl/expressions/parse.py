@@ -29,6 +29,8 @@ MAX_BRACKETS = 20
 """Brackets inside brackets."""
 MAX_BLOCKS = 10
 """`for` and `if` inside each other; Python compiles at most 20 nested loops."""
+MAX_ARMS = 50
+"""`elif` of one `if`: each stands inside the one before it."""
 
 TAGS = frozenset({"for", "endfor", "if", "elif", "else", "endif"})
 _WORDS = frozenset({"and", "or", "if", "else", "in", "is", "elif", "for", "endfor", "endif"})
@@ -257,16 +259,24 @@ def _counts(token: Token, before: str) -> bool:
 
 
 def _tags(tokens: tuple[Token, ...]) -> Iterator[Problem]:
-    depth = 0
+    arms: list[int] = []
     for token, tag in pairwise(tokens):
         if token.type != "block_begin" or tag.type != "name":
             continue
-        depth += (tag.value in ("for", "if")) - (tag.value in ("endfor", "endif"))
         if tag.value not in TAGS:
             message = f"`{{% {tag.value} %}}` is not allowed; a template has `for` and `if`"
             yield Problem("E403", message, None, tag.offset, tag.length)
-        elif depth > MAX_BLOCKS and tag.value in ("for", "if"):
-            yield _refused(tag, f"more than {MAX_BLOCKS} blocks inside each other")
+        elif tag.value in ("for", "if"):
+            arms.append(0)
+        elif tag.value == "elif" and arms:
+            arms[-1] += 1
+        elif tag.value in ("endfor", "endif") and arms:
+            arms.pop()
+        if len(arms) > MAX_BLOCKS or (arms and arms[-1] > MAX_ARMS):
+            what = (
+                f"{MAX_BLOCKS} blocks inside each other" if len(arms) > MAX_BLOCKS else f"{MAX_ARMS} `elif`"
+            )
+            yield _refused(tag, f"more than {what}")
             return
 
 
