@@ -41,3 +41,11 @@ class Finding:
     path: str = ""
     hint: str | None = None
     fix: Fix | None = None
+
+
+def path_text(keys: Keys) -> str:
+    """Keys as people write them: nodes.sort.prompt, routers.is_clear[0].when."""
+    text = ""
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text

@@ -38,13 +38,9 @@ class Breaker(Part):
 
 
 class EnvVar(Part):
-    secret: Annotated[
-        bool | UnsetType, Meta(description="Never logged, stored, or put in a prompt.")
-    ] = UNSET
+    secret: Annotated[bool | UnsetType, Meta(description="Never logged, stored, or put in a prompt.")] = UNSET
     default: Annotated[str | UnsetType, Meta(description="Its value when it is not set.")] = UNSET
-    required: Annotated[
-        bool | UnsetType, Meta(description="Refuse to run without it, used or not.")
-    ] = UNSET
+    required: Annotated[bool | UnsetType, Meta(description="Refuse to run without it, used or not.")] = UNSET
 
 
 class Price(Part):
@@ -91,14 +87,14 @@ class ModelSpec(Part):
     fallback: Annotated[
         list[str] | UnsetType, Meta(description="Models in order: the next when one is down.")
     ] = UNSET
-    race: Annotated[
-        list[str] | UnsetType, Meta(description="All at once; the first good answer wins.")
-    ] = UNSET
+    race: Annotated[list[str] | UnsetType, Meta(description="All at once; the first good answer wins.")] = (
+        UNSET
+    )
     vote: Annotated[list[str] | UnsetType, Meta(description="All are asked; equal answers count.")] = UNSET
     agree: Annotated[Count | UnsetType, Meta(description="How many equal answers win a vote.")] = UNSET
-    choose: Annotated[
-        str | UnsetType, Meta(description="A bare expression that names one of `among`.")
-    ] = UNSET
+    choose: Annotated[str | UnsetType, Meta(description="A bare expression that names one of `among`.")] = (
+        UNSET
+    )
     among: Annotated[list[str] | UnsetType, Meta(description="The models `choose` may name.")] = UNSET
 
 
@@ -193,9 +189,9 @@ class TierLevel(Part):
     extends: Annotated[str | UnsetType, Meta(description="A tier whose tools this one has too.")] = UNSET
     tools: Annotated[list[str] | UnsetType, Meta(description="Tools a model may call.")] = UNSET
     approve: Annotated[list[str] | UnsetType, Meta(description="Tools that a person approves first.")] = UNSET
-    deny: Annotated[
-        list[str] | UnsetType, Meta(description="Tools no model of this tier may ever call.")
-    ] = UNSET
+    deny: Annotated[list[str] | UnsetType, Meta(description="Tools no model of this tier may ever call.")] = (
+        UNSET
+    )
     max_calls: Annotated[Count | UnsetType, Meta(description="Tool calls in one turn, at most.")] = UNSET
 
 
@@ -293,9 +289,9 @@ class NodeSpec(Part):
     history: Annotated[
         str | UnsetType, Meta(description="agent: the `messages` field it reads and appends to.")
     ] = UNSET
-    say: Annotated[
-        Template | UnsetType, Meta(description="agent: what the history keeps (the prompt).")
-    ] = UNSET
+    say: Annotated[Template | UnsetType, Meta(description="agent: what the history keeps (the prompt).")] = (
+        UNSET
+    )
     args: Annotated[dict[str, Json] | UnsetType, Meta(description="tool: its arguments.")] = UNSET
     input: Annotated[dict[str, Json] | UnsetType, Meta(description="graph: its inputs.")] = UNSET
     choices: Annotated[list[str] | UnsetType, Meta(description="ask: the answers to choose from.")] = UNSET

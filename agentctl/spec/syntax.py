@@ -1,0 +1,120 @@
+"""What is wrong with YAML that cannot be read, said so that a person can mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ruamel.yaml.error import MarkedYAMLError
+
+_UNQUOTED = re.compile(r"\$\{\{.*?\}\}")
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""YAML 1.2, rule 1: c-printable."""
+_LONGEST_SHOWN = 40
+
+
+class Explained(NamedTuple):
+    """A message, the stretch of the text that it is about, and a hint."""
+
+    message: str
+    start: int
+    end: int
+    hint: str | None = None
+
+
+def shown(text: str) -> str:
+    """A piece of the file in backticks, on one line and not too long."""
+    flat = " ".join(text.split())
+    return f"`{flat[:_LONGEST_SHOWN]}…`" if len(flat) > _LONGEST_SHOWN else f"`{flat}`"
+
+
+def bad_character(text: str) -> Explained | None:
+    """The first character that YAML does not allow."""
+    found = _NOT_YAML.search(text)
+    if found is None:
+        return None
+    number = ord(found[0])
+    name = {0: "a NUL byte", 0xFEFF: "a byte order mark"}.get(number, f"the control character U+{number:04X}")
+    hint = "is this a binary file?" if number == 0 else 'inside double quotes write it as an escape, "\\u…"'
+    return Explained(f"{name} is not allowed in YAML", found.start(), found.end(), hint)
+
+
+def unquoted_template(text: str, error: MarkedYAMLError) -> tuple[int, int] | None:
+    """The `${{ … }}` at which reading stopped because it stands unquoted inside brackets."""
+    mark: Any = error.problem_mark
+    found = _UNQUOTED.match(text, mark.index - 1) if mark is not None and mark.index > 0 else None
+    return found.span() if found else None
+
+
+def more_like(text: str, hole: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The hole, and the unquoted ones that follow on its line: libyaml reads ahead, and their quotes confuse it."""
+    yield hole
+    line_end = text.find("\n", hole[1])
+    last = hole[1]
+    for found in _UNQUOTED.finditer(text, last, line_end if line_end >= 0 else len(text)):
+        if any(quote in text[last : found.start()] for quote in "\"'#"):
+            return
+        yield found.span()
+        last = found.end()
+
+
+def explain_syntax(text: str, error: MarkedYAMLError) -> Explained:
+    """A libyaml error in words, at the place to look at."""
+    at = _place(text, error.problem_mark)
+    begun = _place(text, error.context_mark) if error.context_mark is not None else at
+    problem, context = error.problem or "", error.context or ""
+    opened = f"began on line {text.count(chr(10), 0, begun) + 1}"
+    if "quoted scalar" in context and "end of stream" in problem:
+        return Explained(f"the quote {text[begun]} is never closed", begun, begun + 1)
+    if "flow" in context:
+        return _brackets(text, at, begun, context, opened)
+    if "scanning an a" in context and text[begun] in "*&":
+        what = "an alias" if text[begun] == "*" else "an anchor"
+        return Explained(
+            f"`{text[begun]}` begins {what}, and no name follows", begun, begun + 1, "quote the text"
+        )
+    if "tab" in problem or text[at : at + 1] == "\t":
+        return Explained("a tab cannot indent YAML", at, at + 1, "use spaces")
+    if "cannot start any token" in problem:
+        return Explained(f"{shown(text[at])} cannot begin a value", at, at + 1, "quote the text")
+    if "mapping values are not allowed" in problem:
+        hint = "quote the text if the `:` belongs to it, or mend the indentation"
+        return Explained("a `:` that makes no sense here", at, at + 1, hint)
+    if "block" in context and "did not find expected" in problem:
+        message = "this line does not fit the block it stands in"
+        return Explained(message, at, _word_end(text, at), f"check its indentation; the block {opened}")
+    if "could not find expected ':'" in problem:
+        return Explained("a key without a `:` after it", begun, _word_end(text, begun))
+    if "unknown escape" in problem:
+        hint = "write `\\\\`, or use single quotes"
+        return Explained(f"{shown(text[at : at + 2])} is no escape", at, at + 2, hint)
+    if "<document start>" in problem:
+        return Explained("more text after the end of the document", at, _word_end(text, at))
+    message = f"{problem} {context}".strip() or "this is not YAML"
+    return Explained(message, at, _word_end(text, at))
+
+
+def _brackets(text: str, at: int, begun: int, context: str, opened: str) -> Explained:
+    """Trouble inside `{ }` or `[ ]`: usually something was not closed."""
+    kind = "`{`" if "mapping" in context else "`[`" if "sequence" in context else "a bracket"
+    if at >= len(text.rstrip()) - 1:
+        return Explained(f"{kind} is never closed", begun, begun + 1)
+    found, end = shown(text[at : _word_end(text, at)]), _word_end(text, at)
+    if "node" in context:
+        return Explained(f"{found} where a value should be", at, end)
+    return Explained(f"{found} where a comma or the end of {kind} should be", at, end, f"{kind} {opened}")
+
+
+def _place(text: str, mark: Any) -> int:
+    """A mark as an offset; the end of the file is the last thing written in it."""
+    at = mark.index if mark is not None else 0
+    last = max(len(text.rstrip()) - 1, 0)
+    return min(at, last) if at >= len(text) else at
+
+
+def _word_end(text: str, at: int) -> int:
+    end = at
+    while end < len(text) and not text[end].isspace():
+        end += 1
+    return max(min(end, at + _LONGEST_SHOWN), min(at + 1, len(text)))

@@ -1,0 +1,377 @@
+"""YAML text as a tree of nodes with their places, read from the C event stream within fixed bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ruamel.yaml.cyaml import CParser
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+
+from agentctl.json import Json
+from agentctl.spec.finding import Severity
+from agentctl.spec.scalars import core_value, doubt
+from agentctl.spec.syntax import explain_syntax, more_like, shown, unquoted_template
+
+MAX_DEPTH = 100
+MAX_ALIASES = 100
+MAX_VALUES = 50_000
+MAX_UNQUOTED = 20
+"""Each costs a pass over the text."""
+
+Event = Any
+"""An event of ruamel.yaml, which has no types for those of its C parser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A finding before it has lines and columns: `start` and `end` count characters of the text."""
+
+    code: str
+    message: str
+    start: int
+    end: int
+    hint: str | None = None
+    replacement: str | None = None
+    """What to put in place of the stretch, when the mend is certain."""
+    severity: Severity = "error"
+    other: int | None = None
+    """Where the thing that the hint speaks of stands; `{line}` in the hint is its line."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and its place. An alias is the node it names, so a node may stand in the tree twice."""
+
+    start: int
+    end: int
+    kind: Literal["scalar", "sequence", "mapping"]
+    flow: bool = False
+    style: str = ""
+    value: Json = None
+    """Of a scalar."""
+    items: list[Node] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    size: int = 1
+    """Values in it, aliases expanded."""
+    height: int = 0
+
+    def data(self) -> Json:
+        """Plain data, of which no part is shared."""
+        match self.kind:
+            case "scalar":
+                return self.value
+            case "sequence":
+                return [item.data() for item in self.items]
+            case "mapping":
+                return {key: entry.node.data() for key, entry in self.entries.items()}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One key of a mapping and its value."""
+
+    start: int
+    end: int
+    node: Node
+
+
+@dataclass(slots=True)
+class Hole:
+    """An unquoted `${{ }}` inside brackets, which YAML cannot read; and the scalar it belongs to, once known."""
+
+    start: int
+    end: int
+    scalar: tuple[int, int] | None = None
+
+    def problem(self, text: str) -> Problem:
+        start, end = self.scalar or (self.start, self.end)
+        quoted = quote(_one_line(text[start:end]))
+        message = f"{shown(text[self.start : self.end])} must be quoted inside `{{ }}` and `[ ]`"
+        if self.scalar is None:
+            return Problem("Y007", message, self.start, self.end, f"write {quoted}")
+        return Problem("Y007", message, start, end, f"write {quoted}", quoted)
+
+
+class _Unreadable(Exception):
+    """Reading stops here; what was read so far is dropped."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def read_tree(text: str) -> tuple[Node | None, list[Problem]]:
+    """The tree of a YAML text, None when it is empty or cannot be read, and all that is wrong with it."""
+    holes: list[Hole] = []
+    masked = text
+    while True:
+        builder = _Builder(text, masked, holes)
+        try:
+            root, stop = builder.document(), []
+        except MarkedYAMLError as error:
+            hole = unquoted_template(masked, error)
+            if hole is not None and len(holes) < MAX_UNQUOTED:
+                for first, last in more_like(masked, hole):
+                    holes.append(Hole(first, last))
+                    masked = masked[:first] + "x" * (last - first) + masked[last:]
+                continue
+            root, stop = None, [] if hole else [Problem("Y001", *explain_syntax(text, error))]
+        except _Unreadable as unreadable:
+            root, stop = None, [unreadable.problem]
+        return root, [*builder.problems, *(hole.problem(text) for hole in holes), *stop]
+
+
+class _Builder:
+    """Builds the tree of one document.
+
+    `masked` is the text with every unquoted `${{ }}` inside brackets (the `holes`) made harmless.
+    """
+
+    def __init__(self, text: str, masked: str, holes: list[Hole]) -> None:
+        self.text = text
+        self.holes = holes
+        self.next = CParser(masked).get_event
+        self.anchors: dict[str, Node] = {}
+        self.aliases = 0
+        self.values = 0
+        self.problems: list[Problem] = []
+
+    def document(self) -> Node | None:
+        self.next()
+        event = self.next()
+        if type(event).__name__ == "StreamEndEvent":
+            return None
+        root = self._node(self.next(), 0)
+        self.next()
+        event = self.next()
+        if type(event).__name__ == "DocumentStartEvent":
+            start = event.start_mark.index
+            message = "a second document begins here; a file holds one graph"
+            self.problems.append(Problem("Y006", message, start, start + 3))
+        return root
+
+    def _node(self, event: Event, depth: int) -> Node:
+        start, end = event.start_mark.index, event.end_mark.index
+        if isinstance(event, AliasEvent):
+            return self._alias(event, depth)
+        self._count(1, start, end)
+        if depth > MAX_DEPTH:
+            raise _Unreadable(Problem("Y001", f"nested deeper than {MAX_DEPTH} levels", start, start + 1))
+        if event.tag is not None and not (event.tag == "!" and self.text[start : start + 1] != "!"):
+            self._tag(start)
+        if isinstance(event, ScalarEvent):
+            node = self._scalar(event)
+        elif isinstance(event, SequenceStartEvent):
+            node = Node(start, end, "sequence", event.flow_style)
+            self._sequence(node, depth)
+        else:
+            node = Node(start, end, "mapping", event.flow_style)
+            self._mapping(node, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _alias(self, event: Event, depth: int) -> Node:
+        start, end = event.start_mark.index, event.end_mark.index
+        self.aliases += 1
+        if self.aliases > MAX_ALIASES:
+            raise _Unreadable(Problem("Y004", f"more than {MAX_ALIASES} aliases", start, end))
+        node = self.anchors.get(event.anchor)
+        if node is None:
+            message = f"`*{event.anchor}` names no anchor that is finished before it"
+            raise _Unreadable(Problem("Y001", message, start, end, f"name a value with `&{event.anchor}`"))
+        self._count(node.size, start, end)
+        if depth + node.height > MAX_DEPTH:
+            message = f"nested deeper than {MAX_DEPTH} levels once `*{event.anchor}` is expanded"
+            raise _Unreadable(Problem("Y001", message, start, end))
+        return node
+
+    def _count(self, values: int, start: int, end: int) -> None:
+        self.values += values
+        if self.values > MAX_VALUES:
+            expanded = " once its aliases are expanded" if self.aliases else ""
+            message = f"the file holds more than {MAX_VALUES:,} values{expanded}"
+            raise _Unreadable(Problem("Y004", message, start, max(end, start + 1)))
+
+    def _tag(self, start: int) -> None:
+        end = start
+        while end < len(self.text) and not self.text[end].isspace():
+            end += 1
+        message = f"the tag {shown(self.text[start:end])} is not allowed: a file is plain data"
+        self.problems.append(Problem("Y005", message, start, end, "leave it out"))
+
+    def _scalar(self, event: Event) -> Node:
+        start, end = event.start_mark.index, event.end_mark.index
+        if event.anchor is not None or event.tag is not None:
+            start = _after_properties(self.text, start, end)
+        style = event.style or ""
+        if style or event.tag is not None:
+            return Node(start, end, "scalar", style=style, value=event.value)
+        text = event.value
+        if self.holes and (inside := [hole for hole in self.holes if start <= hole.start < end]):
+            for hole in inside:
+                hole.scalar = (start, end)
+            return Node(start, end, "scalar", value=_one_line(self.text[start:end]))
+        value = core_value(text)
+        why = doubt(text, value)
+        if why is not None:
+            quoted = f'"{text}"'
+            message = f"`{text}` is {why}"
+            hint = f"write {quoted} if it is text"
+            self.problems.append(Problem("Y008", message, start, end, hint, severity="warning"))
+        return Node(start, end, "scalar", value=value)
+
+    def _sequence(self, node: Node, depth: int) -> None:
+        while type(event := self.next()).__name__ != "SequenceEndEvent":
+            item = self._node(event, depth + 1)
+            node.items.append(item)
+            node.size += item.size
+            node.height = max(node.height, item.height + 1)
+        node.end = event.end_mark.index
+
+    def _mapping(self, node: Node, depth: int) -> None:
+        merges: list[Entry] = []
+        last: Entry | None = None
+        while type(event := self.next()).__name__ != "MappingEndEvent":
+            key = self._key(event, depth)
+            value = self._node(self.next(), depth + 1)
+            node.size += value.size
+            node.height = max(node.height, value.height + 1)
+            if key is None:
+                continue
+            entry = Entry(_key_start(self.text, event), event.end_mark.index, value)
+            if key == "<<" and not event.style:
+                merges.append(entry)
+            elif last is not None and self._is_cut(node, last, event, value):
+                self._join(last, entry)
+            else:
+                self._add(node, key, entry)
+                last = entry
+        node.end = event.end_mark.index
+        for position, merge in enumerate(merges):
+            self._merge(node, merge, second=position > 0)
+
+    def _key(self, event: Event, depth: int) -> str | None:
+        """The text of a key; a key that is no text is read over."""
+        start = event.start_mark.index
+        if isinstance(event, ScalarEvent):
+            if event.tag is not None:
+                self._tag(start)
+            if event.value or event.style:
+                return str(event.value)
+            self.problems.append(Problem("Y001", "a key is missing before `:`", start, start + 1))
+            return None
+        is_alias = isinstance(event, AliasEvent)
+        node = self._node(event, depth + 1)
+        if isinstance(event, MappingStartEvent) and self.text[start - 1 : start + 1] == "{{":
+            message, hint = "`{{ }}` is a mapping inside a mapping in YAML", "write `${{ }}`"
+        else:
+            message, hint = "a key must be plain text", "quote it if it is text"
+        end = event.end_mark.index if is_alias else min(node.end, start + 40)
+        self.problems.append(Problem("Y001", message, start, max(end, start + 1), hint))
+        return None
+
+    def _add(self, node: Node, key: str, entry: Entry) -> None:
+        first = node.entries.get(key)
+        if first is None:
+            node.entries[key] = entry
+            return
+        self.problems.append(
+            Problem(
+                "Y002",
+                f"the key {shown(key)} is here twice",
+                entry.start,
+                entry.end,
+                "it is first on line {line}",
+                other=first.start,
+            )
+        )
+
+    def _is_cut(self, node: Node, last: Entry, event: Event, value: Node) -> bool:
+        """Whether a key without a value, after a comma in `{ }`, is the rest of the plain text before it."""
+        if not node.flow or event.style or value.start != value.end or value.kind != "scalar":
+            return False
+        before = last.node
+        if (
+            before.kind != "scalar"
+            or before.style
+            or before.start == before.end
+            or before.end > event.start_mark.index
+        ):
+            return False
+        between = self.text[before.end : event.start_mark.index]
+        return between.strip() == "," and self.text[event.end_mark.index :].lstrip()[:1] in (",", "}")
+
+    def _join(self, last: Entry, rest: Entry) -> None:
+        start, end = last.node.start, rest.end
+        text = _one_line(self.text[start:end])
+        if self.problems and self.problems[-1].code == "Y010" and self.problems[-1].start == start:
+            self.problems.pop()
+        quoted = quote(text)
+        message = f"{shown(text)} is cut at its comma: text inside `{{ }}` ends there"
+        last.node = Node(start, end, "scalar", value=text)
+        self.problems.append(Problem("Y010", message, start, end, f"quote it: {quoted}", quoted))
+
+    def _merge(self, node: Node, merge: Entry, *, second: bool) -> None:
+        given = merge.node
+        parts = given.items if given.kind == "sequence" else [given]
+        if second:
+            message = "`<<` is here twice"
+            self.problems.append(Problem("Y002", message, merge.start, merge.end, "write `<<: [*a, *b]`"))
+        if any(part.kind != "mapping" for part in parts):
+            message = "`<<` takes a mapping, or a list of mappings"
+            self.problems.append(Problem("Y001", message, merge.start, merge.end, "write `<<: *name`"))
+            return
+        both = []
+        for key, entry in ((key, entry) for part in parts for key, entry in part.entries.items()):
+            if key in node.entries:
+                both.append(key)
+            else:
+                node.entries[key] = entry
+        if both:
+            keys = ", ".join(f"`{key}`" for key in dict.fromkeys(both))
+            message = f"`<<` brings {keys}, which the mapping has already: what `<<` brings is not used"
+            self.problems.append(Problem("Y009", message, merge.start, merge.end, severity="warning"))
+
+
+def quote(text: str) -> str:
+    """Text as a quoted YAML scalar, the simplest that says it."""
+    if '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _after_properties(text: str, at: int, end: int) -> int:
+    """Where a scalar begins behind its `&anchor` and `!tag`."""
+    while at < end and text[at] in "&!# \t\r\n":
+        if text[at] in "&!":
+            stop = _blank
+        elif text[at] == "#":
+            stop = _line_break
+        else:
+            at += 1
+            continue
+        at = next(stop(text, at, end), end)
+    return at
+
+
+def _key_start(text: str, event: Event) -> int:
+    start: int = event.start_mark.index
+    if event.anchor is not None or getattr(event, "tag", None) is not None:
+        return _after_properties(text, start, event.end_mark.index)
+    return start
+
+
+def _blank(text: str, at: int, end: int) -> Iterator[int]:
+    return (place for place in range(at, end) if text[place].isspace())
+
+
+def _line_break(text: str, at: int, end: int) -> Iterator[int]:
+    return (place for place in range(at, end) if text[place] in "\r\n")
