@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -150,10 +151,12 @@ class LoadedGraph:
 
     def missing_models(self) -> list[str]:
         """Embedded models that the graph uses and this machine has not got yet."""
-        from agentctl.models.catalogue import installed
+        from agentctl.models import catalogue
 
-        used = [model for model in self.graph.models.values() if model.provider == "local"]
-        return sorted({model.model or "local" for model in used if not installed(model.model)})
+        local = any(model.provider == "local" and model.file is None for model in self.graph.models.values())
+        if not local or os.environ.get(catalogue.FILE_VARIABLE) or catalogue.installed(catalogue.LOCAL):
+            return []
+        return [catalogue.LOCAL.name]
 
     def _check_inputs(self, inputs: Mapping[str, Json], *, new: bool) -> None:
         graph = self.graph

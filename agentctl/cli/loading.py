@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from agentctl.cli.asking import confirm
+from agentctl.cli.pulling import fetch, known_model
 from agentctl.cli.streams import can_ask, in_colour, say
 from agentctl.errors import CannotRun
 from agentctl.json import Json
@@ -49,15 +50,16 @@ def fetch_missing(graph: LoadedGraph, *, yes: bool) -> None:
         return
     agreed = yes or os.environ.get("AGENTCTL_PULL") == "1"
     for name in missing:
-        if not agreed and not (can_ask() and confirm(f"The model {name} is not here yet. Fetch it now?")):
-            raise CannotRun(
-                f"the model {name} is not on this machine",
-                hint="`agentctl models pull` fetches it; --yes or AGENTCTL_PULL=1 does so when it is needed",
-            )
         if agreed:
-            say(f"fetching the model {name}, which this graph needs")
-        pull(name)
+            say(f"fetching the embedded model `{name}`, which this graph needs")
+        elif not (can_ask() and confirm(_question(name))):
+            raise CannotRun(
+                f"the embedded model `{name}` is not on this machine",
+                hint="`agentctl models pull` fetches it; with --yes or AGENTCTL_PULL=1 a run does so itself",
+            )
+        fetch(name)
 
 
-def pull(name: str) -> None:
-    raise NotImplementedError
+def _question(name: str) -> str:
+    model = known_model(name)
+    return f"This graph needs {model.title} ({model.size / 1e6:,.0f} MB), which is not here. Fetch it now?"
