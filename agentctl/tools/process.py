@@ -1,0 +1,245 @@
+"""One worker process as agentctl sees it: started, asked, and ended with whatever it left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from agentctl.json import Json, encode
+
+_MAIN = f"""
+import json, os, re, select, signal, sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import worker_main
+del sys.path[0]
+sys.modules["_agentctl_worker"] = sys.modules.pop("worker_main")
+worker_main.main()
+"""
+"""Imported rather than run as a script, which Python would compile anew each time: 4 ms of 24."""
+_GRACE = 0.5
+"""Seconds in which an ended worker must be gone before its whole group is killed."""
+_TAIL = 4096
+"""Bytes kept of what a worker printed last."""
+_FAILURE = 64 * 1024
+"""Bytes a reply may be longer than a result: room for a failure's message."""
+
+
+class WorkerDied(Exception):
+    """The worker ended, or broke the protocol, before it answered."""
+
+
+class WorkerProcess:
+    """A running worker. It takes one call at a time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        order: Json,
+        env: Mapping[str, str] | None = None,
+        on_output: Callable[[str], None] | None = None,
+    ) -> None:
+        """Start a process in `folder`; `connect` to it next. Raises OSError."""
+        self._ours, theirs = socket.socketpair()
+        self._output, printed = os.pipe()
+        os.set_blocking(self._output, False)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, _flag(), "-c", _MAIN, str(theirs.fileno()), encode(order).decode()],
+                stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C in the terminal is for agentctl alone
+                cwd=folder,
+                env=env,
+                bufsize=0,
+            )
+        except OSError:
+            self._ours.close()
+            os.close(self._output)
+            raise
+        finally:
+            theirs.close()
+            os.close(printed)
+        self._on_output = on_output
+        self._text = getincrementaldecoder("utf-8")("replace")
+        self._tail = b""
+        self._channel = _Channel()
+        asyncio.get_running_loop().add_reader(self._output, self._read_output)
+
+    async def connect(self) -> None:
+        """Its first reply then says whether the module could be loaded."""
+        await asyncio.get_running_loop().create_connection(lambda: self._channel, sock=self._ours)
+
+    @property
+    def is_ready(self) -> bool:
+        """It is alive, and has said nothing that nobody asked for."""
+        return self._channel.is_ready
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """What it printed last."""
+        return self._tail.decode(errors="replace").strip()
+
+    async def ask(self, request: Json, max_result: int) -> tuple[bytes, bytes]:
+        """Send a request; the reply's letter and body. Raises WorkerDied."""
+        self._channel.send(encode(request))
+        return await self.reply(max_result)
+
+    async def reply(self, max_result: int) -> tuple[bytes, bytes]:
+        """The next frame. Raises WorkerDied."""
+        frame = await self._channel.next(max_result + _FAILURE)
+        self._read_output()  # what the call printed is there before its reply is
+        return frame[:1], frame[1:]
+
+    def kill(self) -> None:
+        """Tell the keeper to end everything, and do not wait."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            with suppress(BrokenPipeError):  # the keeper is gone already
+                stdin.write(b"x")
+            stdin.close()
+
+    async def end(self) -> None:
+        """Kill the worker and whatever came of it; return when it is gone."""
+        self.kill()
+        if not await self._gone(_GRACE) or self._process.returncode == -signal.SIGKILL:
+            # The keeper was stopped or killed: its session's group is what can still be reached.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._gone(_GRACE)
+        self._let_go()
+
+    async def retire(self) -> None:
+        """Let an idle worker end by itself, with its atexit handlers; then `end`."""
+        self._channel.close()
+        await self._gone(_GRACE)
+        await self.end()
+
+    async def how_it_ended(self) -> str:
+        """`was killed by SIGSEGV`, after WorkerDied."""
+        await self._gone(_GRACE)
+        self._read_output()
+        code = self._process.returncode
+        if code is None:
+            return "stopped answering"
+        if code == 0:
+            return "exited"
+        number = -code if code < 0 else code - 128
+        known = {each.value: each.name for each in signal.Signals}
+        return f"was killed by {known[number]}" if number in known else f"exited with code {code}"
+
+    async def _gone(self, patience: float) -> bool:
+        """Whether the process is reaped within `patience` seconds. Polled: a kill takes a few milliseconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        wait = 0.001
+        while self._process.poll() is None:
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 0.02)
+        return True
+
+    def _read_output(self) -> None:
+        if self._output < 0:
+            return
+        try:
+            while data := os.read(self._output, 65536):
+                self._tail = (self._tail + data)[-_TAIL:]
+                if self._on_output is not None:
+                    self._on_output(self._text.decode(data))
+            self._close_output()
+        except BlockingIOError:
+            return
+
+    def _close_output(self) -> None:
+        if self._output >= 0:
+            asyncio.get_running_loop().remove_reader(self._output)
+            os.close(self._output)
+            self._output = -1
+
+    def _let_go(self) -> None:
+        self._read_output()
+        self._close_output()
+        self._channel.close()
+        self._ours.close()  # when it was never connected
+
+
+def _flag() -> str:
+    """-P: the folder of worker_main.py is not for tools to import from. -I where agentctl itself runs so."""
+    return "-I" if sys.flags.isolated else "-P"
+
+
+class _Channel(asyncio.Protocol):
+    """Frames over the socket: four bytes of length, then that many. One is awaited at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._awaited: asyncio.Future[bytes] | None = None
+        self._most = 0
+        self._is_open = False
+
+    @property
+    def is_ready(self) -> bool:
+        # what nobody asked for could be taken for the answer of the next call
+        return self._is_open and not self._received
+
+    def send(self, body: bytes) -> None:
+        if self._transport is not None and self._is_open:
+            self._transport.writelines((len(body).to_bytes(4, "big"), body))
+
+    async def next(self, most: int) -> bytes:
+        """The next frame, at most `most` bytes. Raises WorkerDied."""
+        self._awaited = asyncio.get_running_loop().create_future()
+        self._most = most
+        self._deliver()
+        try:
+            return await self._awaited
+        finally:
+            self._awaited = None
+
+    def close(self) -> None:
+        self._is_open = False
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._deliver()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_open = False
+        self._deliver()
+
+    def _deliver(self) -> None:
+        awaited = self._awaited
+        if awaited is None or awaited.done():
+            return
+        length = int.from_bytes(self._received[:4], "big") if len(self._received) >= 4 else None
+        if length is not None and length > self._most:
+            self.close()
+            awaited.set_exception(WorkerDied)
+        elif length is not None and len(self._received) >= 4 + length:
+            awaited.set_result(bytes(self._received[4 : 4 + length]))
+            del self._received[: 4 + length]
+        elif not self._is_open:
+            awaited.set_exception(WorkerDied)
