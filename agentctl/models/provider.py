@@ -1,0 +1,35 @@
+"""What a provider of models has to do; entry points of the group `agentctl.providers` name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, runtime_checkable
+
+from agentctl.messages import ChatReply, ChatRequest
+from agentctl.models.settings import ModelSettings
+
+
+class Provider(Protocol):
+    """Answers requests. Made once for an address and a key, used from any event loop, kept warm."""
+
+    async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
+        """One try at a whole reply; `on_delta` gets its text as it comes. Raises ModelError, CannotRun.
+
+        Cancelling it ends the work on the other side as well.
+        """
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A provider whose callers wait for a turn; the waiting does not count as time of the call."""
+
+    def turn(self, request: ChatRequest) -> AbstractAsyncContextManager[None]: ...
+
+
+class ProviderFactory(Protocol):
+    """What an entry point holds: usually the provider's class."""
+
+    def __call__(self, settings: ModelSettings) -> Provider: ...
