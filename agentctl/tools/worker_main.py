@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 2_000
 """Characters of an exception's message."""
 _FRAMES = 8
+_HERE = os.path.dirname(__file__)
 _PATIENCE = 5.0
 """Seconds in which what was killed must be gone."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -312,7 +313,7 @@ def frames(error: BaseException) -> str:
     step = error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        ours = code.co_filename in (__file__, "") or code.co_filename.startswith("<frozen")
+        ours = os.path.dirname(code.co_filename) == _HERE or code.co_filename.startswith("<frozen")
         if not ours and f"{os.sep}asyncio{os.sep}" not in code.co_filename:
             lines.append(f"{code.co_filename}:{step.tb_lineno} in {code.co_name}")
         step = step.tb_next

@@ -16,6 +16,7 @@ from textwrap import dedent
 import pytest
 
 from agentctl.json import Json
+from agentctl.tools import process
 from agentctl.tools.worker import PythonCall, PythonToolError, WorkerPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
@@ -592,8 +593,7 @@ def test_a_killed_keeper_takes_the_child_along(folder: Path) -> None:
 
 
 def test_the_worker_imports_nothing_of_agentctl_and_little_of_python() -> None:
-    main = Path(__file__).parents[2] / "agentctl" / "tools" / "worker_main.py"
-    code = f"import sys; sys.argv = ['']; exec(compile(open({str(main)!r}).read(), 'w', 'exec'), {{'__name__': 'w'}}); import json; print(json.dumps(sorted(sys.modules)))"
+    code = f"import json, sys; sys.path.insert(0, {str(Path(process.__file__).parent)!r}); import worker_main; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True)
     loaded = set(json.loads(done.stdout))
     assert loaded.isdisjoint(
