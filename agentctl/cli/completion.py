@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 from agentctl.errors import AgentctlError
+
+_SHOWN = 50
 
 
 def thread_completions(incomplete: str) -> list[tuple[str, str]]:
@@ -17,8 +20,14 @@ def thread_completions(incomplete: str) -> list[tuple[str, str]]:
         return []
 
 
-async def _newest(folder: str | None) -> list[tuple[str, str]]:
-    from agentctl.assembly.replaying import opened_store
+async def _newest(named: str | None) -> list[tuple[str, str]]:
+    from agentctl.store.folder import find_store, open_thread_store
 
-    async with opened_store(folder) as store:
-        return [(head.thread, f"{head.graph} {head.status}") for head in (await store.heads())[:50]]
+    folder = Path(named) if named else find_store(Path.cwd())
+    if folder is None or not folder.is_dir():
+        return []
+    store = open_thread_store(folder)
+    try:
+        return [(head.thread, f"{head.graph} {head.status}") for head in (await store.heads())[:_SHOWN]]
+    finally:
+        await store.close()

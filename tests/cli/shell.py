@@ -1,0 +1,94 @@
+"""Runs the command line as its users do: as a process, through pipes or at a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "agentctl"]
+PATIENCE = 30.0
+"""Seconds."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child: ours, without what would change its answers."""
+    ours = ("AGENTCTL_", "OPENAI_", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **more}
+
+
+def agentctl(
+    *args: str | Path, cwd: Path | None = None, stdin: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """One command through pipes."""
+    return subprocess.run(
+        [*COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=environment(**env),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+class Terminal:
+    """One command at a terminal of 100 columns; `seen` is all it has written."""
+
+    def __init__(
+        self, *args: str | Path, cwd: Path, stdout: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.screen, theirs = pty.openpty()
+        out = stdout.open("w") if stdout else None
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, args)],
+            cwd=cwd,
+            env=environment(COLUMNS="100", **(env or {})),
+            stdin=theirs,
+            stdout=out or theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        if out:
+            out.close()
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.screen, text.encode())
+
+    def wait_for(self, text: str) -> str:
+        """Everything seen, once `text` is in it."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            if not self._read(deadline):
+                raise AssertionError(f"{text!r} never came; seen: {self.seen!r}")
+        return self.seen
+
+    def exit_code(self) -> int:
+        """How the process ended, all of its output read."""
+        deadline = time.monotonic() + PATIENCE
+        while self._read(deadline):
+            pass
+        os.close(self.screen)
+        return self.process.wait(PATIENCE)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self.screen], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise AssertionError(f"nothing more came; seen: {self.seen!r}")
+        try:
+            part = os.read(self.screen, 65536)
+        except OSError:
+            # Linux says EIO when the other side of the terminal is closed.
+            return False
+        self.seen += part.decode(errors="replace")
+        return bool(part)

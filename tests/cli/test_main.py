@@ -1,0 +1,183 @@
+"""The entry point: help, versions, exit codes, and failures that are messages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from agentctl.cli.main import run
+from agentctl.cli.verbs import VERBS, load
+from tests.cli.shell import COMMAND, ROOT, agentctl, environment
+
+
+def test_help_costs_little_more_than_typer_and_imports_nothing_heavy() -> None:
+    script = """
+import sys
+from agentctl.cli.main import run
+code = run(["--help"])
+heavy = {"openai", "xllamacpp", "pydantic", "jsonschema", "jsonschema_rs", "rich", "jinja2", "asyncio"}
+print("loaded:", sorted(heavy & set(sys.modules)), code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("loaded: [] 0\n")
+    for verb in VERBS:
+        assert f"\n  {verb} " in done.stdout
+
+    ratio = best(*COMMAND, "--help") / best(sys.executable, "-c", "import typer")
+    assert ratio < 1.5
+
+
+def best(*command: str) -> float:
+    """Seconds of the fastest of some runs: what the work costs, without what the machine does meanwhile."""
+    times = []
+    for _ in range(8):
+        began = time.perf_counter()
+        subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_in_the_table_is_there_and_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load(verb).name == verb
+    assert run([verb, "--help"]) == 0
+    assert f"agentctl {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["rum"], "error: there is no verb `rum`; did you mean `run`?"),
+        (["explain"], "error: missing argument 'CODE'"),
+        (["explain", "E410", "--foo"], "error: no such option: --foo"),
+        (["validate"], "error: missing argument"),
+        (["validate", "x.yaml", "--format", "xml"], "error: invalid value for '--format'"),
+        (["threads"], "error: missing command"),
+        (["replay"], "error: say which thread to replay, or --all"),
+        (["resume", "T", "--answer", "yes"], "error: --answer `yes`: write key=value"),
+        (["resume", "T", "--assume", "maybe", "x"], "error: --assume maybe x: write"),
+        (["resume", "T", "--assume", "done", "x", "--result", "{"], "error: --result `{` is no JSON"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_exit_2_with_one_error_and_a_hint(
+    args: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(args) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(says)
+    assert "Traceback" not in shown.err
+
+
+def test_nothing_at_all_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert "Usage: agentctl" in capsys.readouterr().err
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("agentctl ")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "says"),
+    [
+        ("KeyError('x')", 70, "error: a fault in agentctl itself: KeyError: 'x'"),
+        ("AgentctlError('bad state')", 70, "error: a fault in agentctl itself: AgentctlError: bad state"),
+        ("UsageError('no', hint='yes')", 2, "error: no\nhint: yes"),
+        ("CannotRun('no key')", 3, "error: no key"),
+        ("OSError(28, 'No space left on device', 'x')", 3, "error: x: no space left on device"),
+        ("PermissionError(13, 'Permission denied', 'x')", 2, "error: x: permission denied"),
+        ("KeyboardInterrupt()", 130, ""),
+        ("typer.Exit(5)", 5, ""),
+    ],
+)
+def test_every_failure_has_its_exit_code_and_no_traceback(failure: str, code: int, says: str) -> None:
+    done = failing(failure)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(says)
+    assert bool(done.stderr) == bool(says)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_traceback_is_shown_when_it_is_asked_for() -> None:
+    done = failing("KeyError('x')", AGENTCTL_DEBUG="1")
+    assert "Traceback" in done.stderr
+    assert "error: a fault in agentctl itself" in done.stderr
+
+
+def failing(failure: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A process whose `schema` verb raises."""
+    script = f"""
+import sys, types, typer
+from agentctl.errors import *
+app = typer.Typer()
+@app.command()
+def schema():
+    raise {failure}
+sys.modules["agentctl.cli.verb_schema"] = types.SimpleNamespace(app=app)
+from agentctl.cli.main import main
+main(["schema"])
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment(**env), capture_output=True, text=True, check=False
+    )
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [*COMMAND, "models", "list"], env=environment(), stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    os.close(reader)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is a Linux thing")
+def test_an_answer_that_cannot_be_written_is_an_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "models", "list"],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: ")
+    assert "no space left on device" in done.stderr
+
+
+def test_colours_are_for_terminals_and_never_under_no_color() -> None:
+    assert "\x1b" not in agentctl("rum").stderr
+    assert "\x1b[1;31merror:" in agentctl("rum", FORCE_COLOR="1").stderr
+    assert "\x1b" not in agentctl("rum", FORCE_COLOR="1", NO_COLOR="1").stderr
+
+
+def test_the_shell_completes_verbs_and_threads(tmp_path: Path) -> None:
+    done = agentctl(
+        cwd=tmp_path, _AGENTCTL_COMPLETE="complete_bash", COMP_WORDS="agentctl re", COMP_CWORD="1"
+    )
+    assert done.stdout.split() == ["resume", "replay"]
+    done = agentctl(
+        cwd=tmp_path, _AGENTCTL_COMPLETE="complete_bash", COMP_WORDS="agentctl replay ", COMP_CWORD="2"
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
+def test_the_module_and_the_script_are_one_command() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert 'agentctl = "agentctl.cli.main:main"' in text
+    assert typer.__version__ < "0.29"
