@@ -1,0 +1,221 @@
+"""`run` and `resume`, through pipes: the answer on stdout, the rest on stderr, the exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.desk import GRAPH, REPLIES, make_desk
+from tests.cli.shell import COMMAND, agentctl, environment
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    make_desk(tmp_path)
+    return tmp_path
+
+
+def test_a_pipe_sees_the_answer_and_nothing_else(desk: Path) -> None:
+    done = agentctl("run", "graph.yaml", "-i", "question=keys", cwd=desk)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == 'answer: "Like this: Answer: keys <keys>"\ndesk: help\n'
+
+
+def test_one_output_is_its_text(desk: Path) -> None:
+    make_desk(desk, graph=GRAPH.replace("output: [answer, desk]", "output: [answer]"))
+    done = agentctl("run", "graph.yaml", "-i", "question=keys", cwd=desk)
+    assert done.stdout == "Like this: Answer: keys <keys>\n"
+
+
+def test_json_is_the_whole_outcome_in_one_object(desk: Path) -> None:
+    done = agentctl("run", "graph.yaml", "-i", "question=keys", "--json", "--thread", "t1", cwd=desk)
+    shown = json.loads(done.stdout)
+    promised = [
+        "v",
+        "thread",
+        "run",
+        "turn",
+        "status",
+        "output",
+        "steps",
+        "usage",
+        "cost",
+        "variants",
+        "warnings",
+    ]
+    assert [key for key in shown if key in promised] == promised
+    assert (shown["v"], shown["thread"], shown["turn"], shown["status"]) == (1, "t1", 1, "done")
+    assert shown["output"]["desk"] == "help"
+    assert (shown["steps"], shown["error"]) == (3, None)
+    assert shown["usage"]["input"] > 0
+
+
+def test_a_log_tells_more_with_v_and_nothing_with_q(desk: Path) -> None:
+    loud = agentctl("run", "graph.yaml", "-i", "question=keys", "-v", cwd=desk)
+    assert "1: sort (agent)" in loud.stderr
+    assert re.search(r"^2: look_up .*\"keys\".* · ", loud.stderr, re.MULTILINE)
+    assert loud.stderr.splitlines()[-1].startswith("done · 3 steps · 2 model calls · 1 tool call")
+    again = agentctl("run", "graph.yaml", "-i", "question=keys", "-v", cwd=desk)
+    assert "from memo" in again.stderr
+    assert (
+        "from memo"
+        not in agentctl("run", "graph.yaml", "-i", "question=keys", "-v", "--no-cache", cwd=desk).stderr
+    )
+    quiet = agentctl("run", "graph.yaml", "-i", "question=keys", "-q", cwd=desk)
+    assert quiet.stderr == ""
+
+
+def test_inputs_come_from_a_file_a_pipe_and_the_command_line_typed(desk: Path) -> None:
+    (desk / "in.yaml").write_text("question: keys\ntimes: 2\n")
+    args = ["run", "graph.yaml", "--json", "--input"]
+    from_file = agentctl(*args, "in.yaml", "-i", "times=3", "--events", "e1", cwd=desk)
+    from_pipe = agentctl(*args, "-", "--events", "e2", cwd=desk, stdin='{"question": "keys", "times": 4}')
+    assert from_file.returncode == from_pipe.returncode == 0
+    inputs = [
+        json.loads((desk / name).read_text().splitlines()[0])["data"]["inputs"] for name in ("e1", "e2")
+    ]
+    assert inputs == [{"question": "keys", "times": 3}, {"question": "keys", "times": 4}]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "error: the input `question` is missing"),
+        (["-i", "quesion=x"], "error: `quesion` is no input of desk\nhint: did you mean `question`?"),
+        (["-i", "answer=x"], "hint: it is a field, but `input:` lists question, times"),
+        (["-i", "question=x", "-i", "times=many"], "error: `times=many`: times is an integer"),
+        (["--input", "nowhere.json"], "error: nowhere.json: no such file or directory"),
+        (["--input", "tools.py"], "error: --input tools.py"),
+        (["-i", "question=x", "--limit", "speed=1"], "error: limits:"),
+        (["-i", "question=x", "--model", "default"], "error: --model `default`: write key=value"),
+        (["-i", "question=x", "--env-file", "no.env"], "error: cannot read the env file no.env"),
+        (["-i", "question=x", "--events", "no/e.jsonl"], "error: --events no/e.jsonl: there is no folder no"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_given_wrongly_is_said_before_anything_runs(desk: Path, args: list[str], says: str) -> None:
+    done = agentctl("run", "graph.yaml", *args, cwd=desk)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_a_file_that_is_not_there_is_exit_2(tmp_path: Path) -> None:
+    done = agentctl("run", "no.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_invalid_graph_shows_its_findings_and_does_not_run(desk: Path) -> None:
+    make_desk(desk, graph=GRAPH.replace("then: by_desk", "then: by_dsk"))
+    done = agentctl("run", "graph.yaml", "-i", "question=keys", cwd=desk)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "by_dsk" in done.stderr
+    assert "G203" in done.stderr
+    assert not (desk / ".agentctl").exists()
+
+
+def test_a_limit_prints_the_output_so_far_and_is_exit_5(desk: Path) -> None:
+    done = agentctl("run", "graph.yaml", "-i", "question=keys", "--limit", "recursion=1", cwd=desk)
+    assert done.returncode == 5
+    assert done.stdout == 'answer: ""\ndesk: help\n'
+    assert "limits.recursion" in done.stderr
+
+
+def test_a_model_that_fails_is_an_error_with_its_exit_code(desk: Path) -> None:
+    done = agentctl("run", "graph.yaml", "-i", "question=broken", cwd=desk)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "error: the server is down" in done.stderr
+
+
+def test_a_question_without_a_person_waits_and_the_line_it_prints_answers_it(desk: Path) -> None:
+    done = agentctl("run", "graph.yaml", "-i", "question=money", cwd=desk)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "waiting: May we answer money?" in done.stderr
+    line = next(line for line in done.stderr.splitlines() if line.endswith("sign=approve"))
+    answered = agentctl(*shlex.split(line.partition("agentctl ")[2]), cwd=desk)
+    assert answered.returncode == 0
+    assert answered.stdout == "answer: A person said approve.\ndesk: person\n"
+    again = agentctl(*shlex.split(line.partition("agentctl ")[2]), cwd=desk)
+    assert again.returncode == 2
+    assert "no turn to resume" in again.stderr
+
+
+def test_a_wrong_answer_is_refused_and_a_suspended_turn_can_be_abandoned(desk: Path) -> None:
+    agentctl("run", "graph.yaml", "-i", "question=money", "--thread", "t", cwd=desk)
+    wrong = agentctl("resume", "t", "--answer", "sign=maybe", cwd=desk)
+    assert wrong.returncode == 2
+    assert "approve or reject" in wrong.stderr
+    refused = agentctl("run", "graph.yaml", "-i", "question=keys", "--thread", "t", cwd=desk)
+    assert refused.returncode == 2
+    assert "--abandon" in refused.stderr
+    instead = agentctl("run", "graph.yaml", "-i", "question=keys", "--thread", "t", "--abandon", cwd=desk)
+    assert instead.returncode == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_model_call_and_the_line_it_prints_goes_on(
+    desk: Path, number: signal.Signals, code: int
+) -> None:
+    log = desk / "calls.jsonl"
+    process = subprocess.Popen(
+        [*COMMAND, "run", "graph.yaml", "-i", "question=slow"],
+        cwd=desk,
+        env=environment(AGENTCTL_SCRIPTED_LOG=str(log)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
+    began = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert (process.returncode, out) == (code, "")
+    line = next(line for line in err.splitlines() if line.startswith("go on with: agentctl "))
+    assert UUID.search(line)
+
+    (desk / "replies.yaml").write_text(REPLIES.replace("delay: 60", "delay: 0"))
+    args = shlex.split(line.removeprefix("go on with: agentctl "))
+    done = agentctl(*args, cwd=desk, AGENTCTL_SCRIPTED_LOG=str(log))
+    assert done.returncode == 0
+    assert "one two three four" in done.stdout
+    assert len(log.read_text().splitlines()) == 3, (
+        "the call that was cut is made again, the finished one is not"
+    )
+
+
+def test_events_are_appended_to_a_file(desk: Path) -> None:
+    for _ in range(2):
+        agentctl("run", "graph.yaml", "-i", "question=keys", "--events", "events.jsonl", cwd=desk)
+    lines = [json.loads(line) for line in (desk / "events.jsonl").read_text().splitlines()]
+    types = [line["type"] for line in lines]
+    assert types.count("run.started") == types.count("run.ended") == 2
+    assert lines[-1]["data"]["status"] == "done"
+    assert all(set(line) >= {"v", "id", "seq", "time", "type", "run", "thread", "data"} for line in lines)
+
+
+def test_threads_are_kept_where_the_option_or_the_variable_says(desk: Path) -> None:
+    agentctl("run", "graph.yaml", "-i", "question=keys", "--store", "kept", cwd=desk)
+    listed = agentctl("threads", "list", "--json", cwd=desk, AGENTCTL_STORE=str(desk / "kept"))
+    assert len(json.loads(listed.stdout)["threads"]) == 1
+    assert not (desk / ".agentctl").exists()
+    money = agentctl("run", "graph.yaml", "-i", "question=money", "--store", "kept", cwd=desk)
+    assert "--store kept" in money.stderr
+
+
+def wait_until(happens: object, seconds: float = 20) -> None:
+    assert callable(happens)
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
