@@ -19,6 +19,7 @@ from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo
 from agentctl.tools.call import Answered, Call, ToolCaller
 from agentctl.tools.code_digest import code_digest
+from agentctl.tools.in_process import InProcessTools
 from agentctl.tools.worker import PythonCall, WorkerPool
 
 
@@ -32,6 +33,7 @@ class LiveWorld:
         self._names = {"env": dict(env)}
         self._providers = ProviderPool()
         self._workers = WorkerPool()
+        self._in_process = InProcessTools()
         self._caller = ToolCaller(self._work, memo, secret)
         self._memo = memo
         self._ask = ask
@@ -86,19 +88,22 @@ class LiveWorld:
     async def close(self) -> None:
         """End the workers and the clients."""
         await self._workers.close()
+        await self._in_process.close()
         await self._providers.close()
         if self._memo is not None:
             await self._memo.close()
 
     async def _work(self, tool: ToolPlan, arguments: Json, idempotency_key: str | None) -> Json:
-        assert tool.function is not None
-        spec = PythonCall(tool.function, setup=tool.setup, in_process=tool.in_process)
-        return await self._workers.call(
+        function = tool.function
+        assert function is not None
+        spec = PythonCall(function.file, function.name, function.folder, tool.setup, self.code_digest(tool))
+        pool = self._in_process if tool.in_process else self._workers
+        return await pool.call(
             spec,
             arguments,
             timeout=tool.timeout,
-            idempotency_key=idempotency_key if tool.function.accepts_key else None,
             max_result=tool.max_result,
+            idempotency_key=idempotency_key if function.accepts_key else None,
         )
 
     def _settings(self, model: ModelPlan) -> ModelSettings:

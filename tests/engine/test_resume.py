@@ -31,11 +31,11 @@ ASKING = """
     agentctl: 1
     name: asking
     output: [said]
-    state: {yes: {enum: [approve, reject]}, said: {type: string, default: nothing}}
+    state: {decision: {enum: [approve, reject]}, said: {type: string, default: nothing}}
     start: ask_it
     nodes:
-      ask_it: {ask: Pay 5?, choices: [approve, reject], save: yes, timeout: 1h, on_timeout: late, then: heard}
-      heard: {set: {said: "${{ state.yes }}"}, then: end}
+      ask_it: {ask: "Pay 5?", choices: [approve, reject], save: decision, timeout: 1h, on_timeout: late, then: heard}
+      heard: {set: {said: "${{ state.decision }}"}, then: end}
       late: {set: {said: late}, then: end}
 """
 
