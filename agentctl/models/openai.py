@@ -6,7 +6,8 @@ import asyncio
 import email.utils
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from agentctl.errors import CannotRun, ErrorClass, ModelError
@@ -42,9 +43,10 @@ class OpenAIProvider:
     async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
         client = await self._client()
         assembly = Assembly()
-        async for chunk in _chunks(client, request, assembly):
-            if text := assembly.add(chunk):
-                on_delta(text)
+        async with aclosing(_chunks(client, request, assembly)) as chunks:
+            async for chunk in chunks:
+                if text := assembly.add(chunk):
+                    on_delta(text)
         return assembly.reply()
 
     async def close(self) -> None:
@@ -89,19 +91,25 @@ def _new_client(base_url: str | None, key: str) -> AsyncOpenAI:
     return client
 
 
-async def _chunks(client: AsyncOpenAI, request: ChatRequest, assembly: Assembly) -> AsyncIterator[Json]:
+async def _chunks(
+    client: AsyncOpenAI, request: ChatRequest, assembly: Assembly
+) -> AsyncGenerator[Json, None]:
     """The chunks of one streamed reply as plain data; every fault on the way is a ModelError."""
     import openai
 
     address = str(client.base_url)
     body = request_body(request, official=client.base_url.host.endswith(".openai.com"))
+    # Without a key the header is left out: a local server may refuse one that it cannot check.
+    headers = {} if client.api_key else {"Authorization": openai.Omit()}
     try:
-        stream = await client.chat.completions.create(**body, extra_body=request.extra, stream=True)
+        stream = await client.chat.completions.create(
+            **body, extra_body=request.extra, extra_headers=headers, stream=True
+        )
         assembly.content_type = stream.response.headers.get("content-type", "")
         async with stream:
             async for chunk in stream:
                 # The library builds its objects without checking: any JSON value can come out.
-                yield chunk.to_dict() if isinstance(chunk, openai.BaseModel) else chunk
+                yield chunk.to_dict(warnings=False) if isinstance(chunk, openai.BaseModel) else chunk
     except openai.APIStatusError as error:
         raise _refusal(error, address) from error
     except openai.APITimeoutError as error:
