@@ -117,10 +117,18 @@ class WorkerProcess:
         self.kill()
         if not await self._gone(_GRACE) or self._process.returncode == -signal.SIGKILL:
             # The keeper was stopped or killed: its session's group is what can still be reached.
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            await self._gone(_GRACE)
+            await self._kill_group()
         self._let_go()
+
+    async def _kill_group(self) -> None:
+        """SIGKILL until nobody is left; in vain against what nobody reaps, so not for long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _GRACE
+        with suppress(ProcessLookupError):
+            while loop.time() < deadline:
+                self._process.poll()
+                os.killpg(self._process.pid, signal.SIGKILL)
+                await asyncio.sleep(0.002)
 
     async def retire(self) -> None:
         """Let an idle worker end by itself, with its atexit handlers; then `end`."""

@@ -435,14 +435,14 @@ def test_a_package_beside_the_graph_and_names_of_python_itself(tmp_path: Path) -
         assert await ask("pkg/tools.py") == ["pkg.tools", "beside"]
         assert await ask("pkg/__init__.py") == "package"
         assert await ask("json.py") == "mine"
-        assert await ask("queue.py", setup="email:f") == "queued"  # asyncio needs the real queue
+        assert await ask("selectors.py", setup="email:f") == "chosen"  # asyncio needs the real one
 
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text("def f(): return 'package'")
     (tmp_path / "pkg" / "near.py").write_text("WORD = 'beside'")
     (tmp_path / "pkg" / "tools.py").write_text("from .near import WORD\ndef f(): return [__name__, WORD]")
     (tmp_path / "json.py").write_text("def f(): return 'mine'")
-    (tmp_path / "queue.py").write_text("async def f(): return 'queued'")
+    (tmp_path / "selectors.py").write_text("async def f(): return 'chosen'")
     (tmp_path / "email.py").write_text("async def f(): pass")
     in_pool(work)
 
