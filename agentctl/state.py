@@ -163,14 +163,16 @@ class State:
 
     def _extend(self, plan: FieldPlan, items: list[Json]) -> int:
         values = self.values[plan.name]
+        commas = max(len(values) - 1, 0)
         values.extend(items)
-        added = sum(len(encode(item)) + 1 for item in items)
+        added = sum(len(encode(item)) for item in items)
         dropped = max(0, len(values) - plan.keep) if plan.keep is not None else 0
-        if dropped:
-            for item in values[:dropped]:
-                added -= len(encode(item)) + 1
-                self.seen.get(plan.name, set()).discard(canonical(item))
-            del values[:dropped]
+        for item in values[:dropped]:
+            added -= len(encode(item))
+            if plan.name in self.seen:
+                self.seen[plan.name].discard(canonical(item))
+        del values[:dropped]
+        added += max(len(values) - 1, 0) - commas
         self.sizes[plan.name] += added
         self.size += added
         return dropped

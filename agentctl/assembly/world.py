@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 
 from agentctl.engine.world import Ask, OnRetry
+from agentctl.errors import CannotRun
+from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
 from agentctl.json import Json
 from agentctl.messages import ChatReply, ChatRequest
@@ -111,8 +113,8 @@ class LiveWorld:
             name=model.name,
             provider=model.provider,
             model=str(model.file) if model.file else model.model,
-            base_url=str(model.base_url(self._names)) if model.base_url else None,
-            api_key=str(model.api_key(self._names)) if model.api_key else None,
+            base_url=self._filled(model, "base_url", model.base_url),
+            api_key=self._filled(model, "api_key", model.api_key),
             temperature=model.temperature,
             max_output_tokens=model.max_output_tokens,
             timeout=model.timeout,
@@ -120,6 +122,22 @@ class LiveWorld:
             price=model.price,
             extra=model.extra,
         )
+
+    def _filled(self, model: ModelPlan, key: str, text: Expression | None) -> str | None:
+        """A model's address or key with its variables filled in. Raises CannotRun for one that is not set."""
+        if text is None:
+            return None
+        try:
+            return str(text(self._names))
+        except ExpressionError as error:
+            said = str(self._graph.data.get("models", {}).get(model.name, {}).get(key))
+            declared = self._graph.data.get("env", {})
+            missing = [name for name in declared if name in said and name not in self._names["env"]]
+            raise CannotRun(
+                f"models.{model.name}.{key} needs {', '.join(missing) or error.message}, which is not set",
+                hint="set it in the environment or in --env-file FILE; the embedded model needs no key: "
+                f"--model {model.name}=local",
+            ) from error
 
 
 def memo_secret(folder: Path) -> bytes:

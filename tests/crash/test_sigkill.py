@@ -51,7 +51,7 @@ routers:
 limits: {recursion: 100, time: 10m}
 """
 
-TOOLS = '''
+TOOLS = """
 import os
 
 def note(word, n):
@@ -67,7 +67,7 @@ def look(n: int) -> str:
 def pay(n: int, idempotency_key: str) -> str:
     note(f"pay {idempotency_key}", n)
     return f"paid {n} " + "y" * 60
-'''
+"""
 
 
 class Killed:

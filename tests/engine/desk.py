@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentctl.spec.document import document_from_texts
+
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.replay import ReplayReport, replay
 from agentctl.engine.session import Request, Session
@@ -19,7 +21,6 @@ from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
 from agentctl.json import encode
 from agentctl.messages import ChatReply, ChatRequest, ToolCall, Usage
-from agentctl.spec.document import document_from_texts
 from agentctl.store.memory import MemoryThreadStore
 from agentctl.store.protocols import ThreadStore
 from agentctl.tools.call import Answered, Call, ToolCaller
@@ -160,5 +161,7 @@ class Bench:
         return asyncio.run(replay("t", rows, lambda turn: graph or self.graph))
 
 
-def bench(text: str, *replies: Reply, tools: Mapping[str, Callable[..., Json]] | None = None, **desk: Any) -> Bench:
+def bench(
+    text: str, *replies: Reply, tools: Mapping[str, Callable[..., Json]] | None = None, **desk: Any
+) -> Bench:
     return Bench(compiled(text), Desk(list(replies), tools or {}, **desk))

@@ -60,7 +60,12 @@ def test_max_visits_is_a_limit_of_the_turn() -> None:
 
 def test_tokens_stop_a_run_before_the_next_call_and_hold_a_reserve_back() -> None:
     replies = [said("x" * 10, input=90, output=10)] * 30
-    at = loop(SAY, "tokens: 400, on_limit: {node: last, reserve: {tokens: 100}}", *replies, last="agent: one, prompt: end, save: answer")
+    at = loop(
+        SAY,
+        "tokens: 400, on_limit: {node: last, reserve: {tokens: 100}}",
+        *replies,
+        last="agent: one, prompt: end, save: answer",
+    )
     assert limit_of(at) == "tokens"
     assert len(at.desk.asked) == 4
     assert at.route() == ["work", "work", "work", "work", "last"]
@@ -80,7 +85,12 @@ def test_tool_calls_are_counted_one_by_one() -> None:
 
 
 def test_a_state_that_grows_too_large_is_a_limit() -> None:
-    assert limit_of(loop('set: {text: "${{ state.text ~ \'0123456789\' }}"}', "state_size: 100B, on_limit: last")) == "state_size"
+    assert (
+        limit_of(
+            loop("set: {text: \"${{ state.text ~ '0123456789' }}\"}", "state_size: 100B, on_limit: last")
+        )
+        == "state_size"
+    )
 
 
 async def _slowly() -> ChatReply:
@@ -99,7 +109,12 @@ def test_a_timeout_while_two_tools_are_under_way_replays_the_same() -> None:
         await asyncio.sleep(30)
         return 1
 
-    at = loop(SAY + ", on_error: {timeout: last}, timeout: 50ms", "recursion: 9", calls(("look", {}), ("look", {})), tools={"look": slow})
+    at = loop(
+        SAY + ", on_error: {timeout: last}, timeout: 50ms",
+        "recursion: 9",
+        calls(("look", {}), ("look", {})),
+        tools={"look": slow},
+    )
     assert at.run().output == {"answer": "sorry"}
     assert at.replay().identical
 
