@@ -1,0 +1,1 @@
+"""The command line: verbs, options, what is printed and how failures end."""
