@@ -121,9 +121,9 @@ class WorkerProcess:
         self._let_go()
 
     async def _kill_group(self) -> None:
-        """SIGKILL until nobody is left; in vain against what nobody reaps, so not for long."""
+        """SIGKILL until nobody is left. Not for long: the dead count too, until init has reaped them."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _GRACE
+        deadline = loop.time() + _GRACE / 5
         with suppress(ProcessLookupError):
             while loop.time() < deadline:
                 self._process.poll()
