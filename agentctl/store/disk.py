@@ -107,6 +107,8 @@ class StoreErrors:
             raise _explained(self._path, _why_not(self._path)) from error
         if isinstance(error, sqlite3.Error | OSError):
             raise _explained(self._path, error) from error
+        if isinstance(error, UnicodeDecodeError):  # SQLite quotes a damaged schema as it finds it
+            raise DamagedStore(f"the store in {self._path} is damaged: a text in it is no UTF-8") from error
 
 
 class DamagedStore(StoreError):
@@ -148,14 +150,20 @@ def check_file(path: Path) -> None:
         raise DamagedStore(f"the store is damaged: {path} is empty (0 bytes), it was cut short")
 
 
-def checkpoint(path: Path) -> None:
-    """Move what the WAL holds into the database and cut it, unless a reader is in the way."""
-    if path.with_name(path.name + "-wal").exists():
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
-        try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            connection.close()
+def wal_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def checkpoint(path: Path) -> bool:
+    """Move what the WAL holds into the database and cut it; False when a reader is in the way."""
+    if not wal_of(path).exists():
+        return True
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        [(busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
+    return not busy
 
 
 def _check_settings(path: Path, patience: float) -> None:

@@ -45,6 +45,11 @@ class _LockFile:
             return self._open()
         return self._fd
 
+    @property
+    def held(self) -> int | None:
+        """The open file, wherever its path leads by now."""
+        return self._fd
+
     def close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
@@ -174,8 +179,9 @@ class WriterLocks:
         os.pwrite(self._file.fd(), slot, place % _SLOTS * _SLOT.size)
 
     def release(self, thread: str) -> None:
-        if self._held.pop(thread, None) is not None:
-            _fcntl(self._file.fd(), _SET, fcntl.F_UNLCK, _place(thread) << _PID_BITS, 1 << _PID_BITS)
+        fd = self._file.held
+        if self._held.pop(thread, None) is not None and fd is not None:
+            _fcntl(fd, _SET, fcntl.F_UNLCK, _place(thread) << _PID_BITS, 1 << _PID_BITS)
 
     def close(self) -> None:
         """Give every thread up."""

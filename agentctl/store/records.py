@@ -64,7 +64,12 @@ class Records:
                 return [record for record in records if record[0] >= first], None
         rows = self._table.range(begin, end)  # to the end: what comes after a gap shows that it is one
         if not rows:
-            return [], self.tail(thread)
+            tail = self.tail(thread)
+            if tail.seq < start:
+                return [], tail
+            rows = self._table.range(begin, end)  # written in between, or hidden by a damaged index
+            if not rows:
+                raise _missing(thread, start)
         records, tail = self._verified(thread, rows, start)
         return [
             record for record in records if first <= record[0] and (last is None or record[0] <= last)

@@ -25,8 +25,11 @@ from agentctl.store.disk import (
     check_file,
     checkpoint,
     open_cache,
+    wal_of,
 )
+from agentctl.store.wal import boot_id, is_damaged
 
+_BOOT = "boot"
 _COLUMNS = "key, raw, mode, filename, value"
 _GET = f"SELECT {_COLUMNS} FROM Cache WHERE key = ?"
 _RANGE = f"SELECT {_COLUMNS} FROM Cache WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?"
@@ -63,6 +66,7 @@ class Table:
         self._inode: tuple[int, int] | None = None
         self._errors = StoreErrors(folder)
         self._pid = os.getpid()
+        self._boot = boot_id()
 
     # writing
 
@@ -93,6 +97,10 @@ class Table:
 
     # reading
 
+    def connect(self) -> None:
+        """Open the file for reading, before the first question. Raises StoreError."""
+        self._connection()
+
     def get(self, key: str) -> Json | None:
         """The value of a key. Raises DamagedRecord."""
         rows = self._select(_GET, (key,))
@@ -115,11 +123,11 @@ class Table:
             connection.execute("BEGIN")
             try:
                 rows = connection.execute(_ALL).fetchall()
-                [(count,)] = connection.execute("SELECT value FROM Settings WHERE key = 'count'").fetchall()
+                counted = connection.execute("SELECT value FROM Settings WHERE key = 'count'").fetchall()
             finally:
                 connection.execute("ROLLBACK")
-        if count != len(rows):
-            raise DamagedStore(f"{self._path} is damaged: {len(rows)} of {count} rows can be read")
+        if counted != [(len(rows),)]:
+            raise DamagedStore(f"{self._path} is damaged: {len(rows)} rows are found, {counted} were counted")
         return [(row.key, self._value(row)) for row in map(_row, rows)]
 
     def keys_after(self, key: str, limit: int) -> list[str]:
@@ -159,7 +167,9 @@ class Table:
         try:
             return self.codec.unseal(row.blob, place_of(row.key))
         except DamagedRecord as error:
-            raise DamagedRecord(f"`{row.key}` in {self.folder}: {error.message}") from error
+            raise DamagedRecord(
+                f"the row `{row.key}` in {self.folder} is damaged: {error.message}"
+            ) from error
 
     def _select(self, statement: str, values: tuple[str | int, ...]) -> list[tuple[Json, ...]]:
         connection = self._connection()
@@ -169,6 +179,7 @@ class Table:
     def _writer(self) -> Cache:
         self._check_place()
         if self._cache is None:
+            self._note_boot()
             self._cache = open_cache(self.folder, self._patience, **self._settings)
             self._note_place()
         return self._cache
@@ -183,6 +194,8 @@ class Table:
         self._check_place()
         if self._reader is None:
             check_file(self._path)
+            if self._boot and self._noted_boot() == self._boot and is_damaged(wal_of(self._path)):
+                raise DamagedStore(f"{wal_of(self._path)} is damaged: what was written last cannot be read")
             with self._errors:
                 self._reader = sqlite3.connect(
                     f"file:{quote(str(self._path))}?mode=ro",
@@ -195,6 +208,17 @@ class Table:
                 self._reader.execute("PRAGMA query_only = ON")
             self._note_place()
         return self._reader
+
+    def _note_boot(self) -> None:
+        """Write down that the WAL holds nothing from before this boot: a power cut would excuse its gaps."""
+        if self._noted_boot() != self._boot and checkpoint(self._path):
+            (self.folder / _BOOT).write_text(self._boot)
+
+    def _noted_boot(self) -> str | None:
+        try:
+            return (self.folder / _BOOT).read_text()
+        except FileNotFoundError:
+            return None
 
     def _note_place(self) -> None:
         found = os.stat(self._path)
@@ -217,12 +241,12 @@ class Table:
 def _row(row: tuple[Json, ...]) -> Row:
     key, raw, mode, filename, blob = row
     if type(key) is not str or raw != 1 or mode != MODE or filename is not None or type(blob) is not bytes:
-        raise DamagedRecord(f"the row of {key!r} does not hold what agentctl writes (mode {mode!r})")
+        raise DamagedRecord(f"the row of {key!r} is damaged: its mode is {mode!r}, agentctl writes {MODE}")
     return Row(key, blob)
 
 
 def _key(row: tuple[Json, ...]) -> str:
     (key,) = row
     if type(key) is not str:
-        raise DamagedRecord(f"{key!r} is no key that agentctl writes")
+        raise DamagedRecord(f"a key of the store is damaged: {key!r} is none that agentctl writes")
     return key

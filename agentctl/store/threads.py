@@ -20,6 +20,7 @@ from agentctl.store.names import check_name
 from agentctl.store.protocols import Head
 from agentctl.store.records import Records, Tail, first_check
 from agentctl.store.table import Table
+from agentctl.store.wal import boot_id
 
 Durability = Literal["normal", "full"]
 _FILE = "@"
@@ -58,7 +59,7 @@ class DiskThreadStore:
         self._lock = FileLock(folder / "threads.lock", patience)
         self._writers = WriterLocks(folder / "writers.lock")
         self._commits: GroupCommit[_Append] = GroupCommit(self._lock, self._write_batch)
-        self._boot = _boot_id()
+        self._boot = boot_id()
         self._exists = False
         self._closed = False
 
@@ -105,9 +106,10 @@ class DiskThreadStore:
         return records
 
     async def save_file(self, digest: str, text: Json) -> None:
-        if await self.load_file(digest) is not None:
-            return
+        self._check_usable()
         key = _FILE + digest
+        if self._there() and self._logs.get(key) is not None:
+            return
         blob = self._logs.codec.seal(text, place_of(key))
         async with self._lock.held():
             self._make()
@@ -115,7 +117,12 @@ class DiskThreadStore:
 
     async def load_file(self, digest: str) -> Json | None:
         self._check_usable()
-        return self._logs.get(_FILE + digest) if self._there() else None
+        if not self._there():
+            return None
+        text = self._logs.get(_FILE + digest)
+        if text is None:
+            self._logs.check_whole()  # it was never kept, or a damaged index hides it
+        return text
 
     async def remove(self, thread: str) -> None:
         self._check_usable(thread)
@@ -173,8 +180,11 @@ class DiskThreadStore:
 
     def _there(self) -> bool:
         """Whether anything was ever stored. Once it was, what is missing is an error."""
-        if not self._exists:
-            self._exists = self._folder.exists()
+        if not self._exists and self._folder.exists():
+            # both, so that a store put in the place of this one is noticed by whichever is asked first
+            self._logs.connect()
+            self._heads.connect()
+            self._exists = True
         return self._exists
 
     def _make(self) -> None:
@@ -192,7 +202,7 @@ class DiskThreadStore:
             raise StoreError(
                 f"the store cannot be made in {self._folder.parent}: {error.strerror}"
             ) from error
-        self._exists = True
+        self._there()
 
     def _write_batch(self, batch: Sequence[_Append]) -> None:
         """Commit appends in one transaction. Under the lock."""
@@ -307,14 +317,6 @@ def _head_row(thread: str, value: Json) -> _HeadRow:
             f"the head of thread `{thread}` is not one that agentctl writes: {error}"
         ) from error
     return row
-
-
-def _boot_id() -> str:
-    """What tells this boot of the machine from others; empty where the system does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    except OSError:
-        return ""
 
 
 def _sync_folders(*folders: Path) -> None:

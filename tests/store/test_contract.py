@@ -364,8 +364,12 @@ def test_a_cancelled_append_is_still_made_before_any_later_one(open_store: OpenS
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=20) | st.text("ab", min_size=600, max_size=900),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.text("ab", min_size=600, max_size=900),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
@@ -459,7 +463,14 @@ def test_a_memo_remembers_what_it_was_given_last(memo: Memo, clock: Clock) -> No
 
 @pytest.mark.parametrize(
     ("passed", "max_age", "hit"),
-    [(59, 60, True), (61, 60, False), (-1, 60, False), (86_400, None, True), (-86_400, None, True), (0, 0, True)],
+    [
+        (59, 60, True),
+        (61, 60, False),
+        (-1, 60, False),
+        (86_400, None, True),
+        (-86_400, None, True),
+        (0, 0, True),
+    ],
 )
 def test_a_memo_never_answers_with_what_may_be_too_old(
     memo: Memo, clock: Clock, passed: float, max_age: float | None, hit: bool
