@@ -38,6 +38,7 @@ _ARITHMETIC = {
 }
 _FREE = frozenset({"abs", "default", "first", "last", "int", "float", "length", "round"})
 """Filters that never spend, so that an expression with only these needs no budget."""
+_LOOKED_UP = (nodes.Name, nodes.Getattr, nodes.Getitem)
 
 
 class ExpressionCode:
@@ -93,10 +94,17 @@ class ExpressionCode:
     def _getattr(self, node: nodes.Getattr) -> ast.expr:
         if self._is_loop(node):
             return self._loop_field(node.attr)
-        return ast.Subscript(self.hard(node.node), ast.Constant(node.attr), ast.Load())
+        return self._subscript(node.node, ast.Constant(node.attr))
 
     def _getitem(self, node: nodes.Getitem) -> ast.expr:
-        return ast.Subscript(self.hard(node.node), self.hard(node.arg), ast.Load())
+        return self._subscript(node.node, self.hard(node.arg))
+
+    def _subscript(self, base: nodes.Node, key: ast.expr) -> ast.expr:
+        return ast.Subscript(self._unfolded(base, self.hard(base)), key, ast.Load())
+
+    def _unfolded(self, node: nodes.Node, made: ast.expr) -> ast.expr:
+        """`made`, hidden from Python's compiler where it may be constant: it warns of `1[0]` and `'a' is None`."""
+        return made if isinstance(node, _LOOKED_UP) else self.help(values.itself, made)
 
     def _slice(self, node: nodes.Slice) -> ast.expr:
         parts = [self.hard(part) if part else None for part in (node.start, node.stop, node.step)]
@@ -159,10 +167,10 @@ class ExpressionCode:
     def _test(self, node: nodes.Test) -> ast.expr:
         if node.name in ("defined", "undefined"):
             sign = ast.IsNot() if node.name == "defined" else ast.Is()
-            return ast.Compare(self.soft(node.node), [sign], [load("MISSING")])
+            return ast.Compare(self._unfolded(node.node, self.soft(node.node)), [sign], [load("MISSING")])
         value = self.hard(node.node)
         if node.name == "none":
-            return ast.Compare(value, [ast.Is()], [ast.Constant(None)])
+            return ast.Compare(self._unfolded(node.node, value), [ast.Is()], [ast.Constant(None)])
         if node.name == "in" and self.depth:
             return self.spend(values.contains, value, self.hard(node.args[0]))
         return self.help(filters.TESTS[node.name], value, *map(self.hard, node.args), word=f"is_{node.name}")

@@ -124,9 +124,9 @@ def _parse(text: str, *, bare: bool) -> Parsed:
 
 
 class _Unreadable(Exception):
-    def __init__(self, message: str, offset: int, length: int = 1) -> None:
+    def __init__(self, message: str, offset: int, length: int = 1, *, hint: str | None = None) -> None:
         super().__init__(message)
-        self.problem = Problem("E402", message, None, offset, length)
+        self.problem = Problem("E402", message, hint, offset, length)
 
 
 class _Feed:
@@ -171,7 +171,10 @@ def _tokens(text: str, state: str | None) -> Iterator[Token]:
             length = _visible(last, text) if token.type.endswith("_end") else last[1]
             yield Token(token.lineno, length, token.type, _checked(token, last))
     except TemplateSyntaxError as error:
-        raise _Unreadable(_in_our_words(error.message or ""), *last) from None
+        hint = (
+            "for a text with `{#` in it, write `${{ '{#' }}`" if "comment" in (error.message or "") else None
+        )
+        raise _Unreadable(_in_our_words(error.message or ""), *last, hint=hint) from None
     except ValueError:
         raise _Unreadable("the number is too large", *last) from None
 
@@ -228,23 +231,21 @@ def _checked(token: JinjaToken, place: tuple[int, int]) -> Json:
 
 def _out_of_bounds(tokens: tuple[Token, ...], *, bare: bool) -> Iterator[Problem]:
     terms = total = depth = 0
-    too_long = too_deep = False
+    refused = False
     before = "start"
     for token in tokens:
         if token.type in ("variable_begin", "block_begin"):
-            terms, depth, too_long, too_deep = 0, 0, False, False
+            terms, depth, refused = 0, 0, False
         counts = _counts(token, before)
         terms += counts
         total += counts
         depth += (token.type in _OPEN) - (token.type in _CLOSE)
-        if terms > MAX_TERMS and not too_long:
-            too_long = True
-            yield _refused(token, f"the expression has more than {MAX_TERMS} terms")
-        if depth > MAX_BRACKETS and not too_deep:
-            too_deep = True
-            yield _refused(token, f"the expression has more than {MAX_BRACKETS} brackets inside each other")
+        if not refused and (terms > MAX_TERMS or depth > MAX_BRACKETS):
+            refused = True
+            what = f"{MAX_TERMS} terms" if terms > MAX_TERMS else f"{MAX_BRACKETS} brackets inside each other"
+            yield _refused(token, f"the expression has more than {what}")
         before = token.type if token.value not in _WORDS else "operator"
-    if total > MAX_TEMPLATE_TERMS:
+    if total > MAX_TEMPLATE_TERMS and not bare:
         yield _refused(tokens[0], f"the text has {total} terms; {MAX_TEMPLATE_TERMS} are allowed")
     if not bare:
         yield from _tags(tokens)

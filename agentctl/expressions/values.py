@@ -178,6 +178,10 @@ def name(names: Mapping[str, Json], word: str) -> Json:
         return MISSING
 
 
+def itself(value: Json) -> Json:
+    return value
+
+
 def present(value: Json) -> Json:
     """`value`, refused when an empty list had none to give."""
     if value is MISSING:

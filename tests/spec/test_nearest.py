@@ -1,0 +1,33 @@
+"""Did you mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentctl.spec.nearest import nearest
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "meant"),
+    [
+        ("instrucions", ["instructions", "description"], "instructions"),
+        ("qestion", ["answer", "question"], "question"),
+        ("then", ["when", "tool"], "when"),
+        ("max-visits", ["max_visits", "max_turns"], "max_visits"),
+        ("STATE", ["state", "run"], "state"),
+        ("nmae", ["name", "names"], "name"),
+        ("lenght", ["length"], "length"),
+        ("b", ["billing", "a"], None),
+        ("x", ["y"], None),
+        ("customer", ["amount", "desk"], None),
+        ("anything", [], None),
+    ],
+)
+def test_the_word_that_was_meant_is_found_and_no_other(
+    word: str, words: list[str], meant: str | None
+) -> None:
+    assert nearest(word, words) == meant
+
+
+def test_of_two_equally_near_words_the_first_is_meant() -> None:
+    assert nearest("cat", ["cut", "cot"]) == "cut"
