@@ -2,477 +2,455 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from agentctl.json import Json
+from agentctl.spec.part import (
+    Amount,
+    Choice,
+    Condition,
+    Count,
+    Duration,
+    ErrorKey,
+    Expression,
+    Money,
+    Name,
+    Part,
+    Share,
+    Size,
+    Target,
+    Template,
+    TypeSpec,
+    doc,
+)
+from agentctl.spec.resources import (
+    AgentSpec,
+    Breaker,
+    Context,
+    EnvVar,
+    FileText,
+    McpServer,
+    ModelSpec,
+    Price,
+    Rate,
+    Retry,
+    Sandbox,
+    SandboxFiles,
+    StoreSpec,
+    Summarise,
+    TierLevel,
+    Tiers,
+    ToolSpec,
+)
 
-Duration = Annotated[str, Meta(description="A time in words: 500ms, 30s, 10m, 2h, 7d.", examples=["30s"])]
-Size = Annotated[str | int, Meta(description="A size: 64KB, 1MB, or bytes.", examples=["64KB"])]
-Money = Annotated[str | float | int, Meta(description="US dollars: $0.05 or 0.05.", examples=["$0.05"])]
-Share = Annotated[str | int, Meta(description="A share, 20%, or a count.", examples=["20%"])]
-Count = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", description="A name.")]
-Template = Annotated[str, Meta(description="Text; `${{ … }}` is filled in.")]
-Condition = Annotated[str | bool, Meta(description="A bare expression: no `${{ }}` around it.")]
-TypeSpec = Annotated[
-    str | dict[str, Json],
-    Meta(description="A type name (`string`, `number?`), a JSON Schema, or a mapping of fields to types."),
+__all__ = [
+    "AgentSpec",
+    "Arm",
+    "BackgroundLimits",
+    "Breaker",
+    "Context",
+    "EnvVar",
+    "EventIds",
+    "Events",
+    "Experiment",
+    "FileSpec",
+    "FileText",
+    "GraphSpec",
+    "Hooks",
+    "Limits",
+    "MapSpec",
+    "MapWork",
+    "McpServer",
+    "ModelSpec",
+    "NodeSpec",
+    "OnLimit",
+    "Part",
+    "Price",
+    "Rate",
+    "Reserve",
+    "Retry",
+    "Sandbox",
+    "SandboxFiles",
+    "StepLimits",
+    "StoreSpec",
+    "Summarise",
+    "TestSpec",
+    "TierLevel",
+    "Tiers",
+    "ToolSpec",
+    "TypeSpec",
+    "ValueRouter",
+    "Variant",
 ]
-Target = Annotated[str, Meta(description="A node, a router, or `end`.")]
+
+_KEYS_OF_VERBS = {
+    **dict.fromkeys(("prompt", "history", "say"), ("agent",)),
+    "args": ("tool",),
+    "input": ("graph",),
+    **dict.fromkeys(("choices", "on_timeout"), ("ask",)),
+}
+ErrorRoutes = Target | dict[ErrorKey, Target]
+Save = str | list[str] | dict[str, str]
 
 
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of every mapping of the language: closed, and never changed once read."""
-
-
-class Retry(Part):
-    attempts: Annotated[Count | UnsetType, Meta(description="Tries in all, 1 never retries.")] = UNSET
-
-
-class Breaker(Part):
-    failures: Annotated[Count | UnsetType, Meta(description="Failures in a row that open it.")] = UNSET
-    cooldown: Annotated[Duration | UnsetType, Meta(description="How long it stays open.")] = UNSET
-
-
-class EnvVar(Part):
-    secret: Annotated[bool | UnsetType, Meta(description="Never logged, stored, or put in a prompt.")] = UNSET
-    default: Annotated[str | UnsetType, Meta(description="Its value when it is not set.")] = UNSET
-    required: Annotated[bool | UnsetType, Meta(description="Refuse to run without it, used or not.")] = UNSET
-
-
-class Price(Part):
-    input: Annotated[float, Meta(ge=0, description="US dollars for a million tokens read.")]
-    output: Annotated[float, Meta(ge=0, description="US dollars for a million tokens written.")]
-    cached: Annotated[
-        float | UnsetType, Meta(description="US dollars for a million tokens read from the provider's cache.")
-    ] = UNSET
-
-
-class Rate(Part):
-    requests: Annotated[int | UnsetType, Meta(description="Requests a minute, at most.")] = UNSET
-    tokens: Annotated[int | UnsetType, Meta(description="Tokens a minute, at most.")] = UNSET
-
-
-class ModelSpec(Part):
-    """A model, or a group of models."""
-
-    model: Annotated[
-        str | UnsetType,
-        Meta(description="`provider/name`, `local`, or `scripted`.", examples=["openai/gpt-5-mini", "local"]),
-    ] = UNSET
-    base_url: Annotated[Template | UnsetType, Meta(description="The server's address, up to `/v1`.")] = UNSET
-    api_key: Annotated[
-        Template | UnsetType, Meta(description="The key; OPENAI_API_KEY when left out, `none` sends none.")
-    ] = UNSET
-    temperature: Annotated[float | UnsetType, Meta(description="0 to 2.")] = UNSET
-    max_output_tokens: Annotated[Count | UnsetType, Meta(description="Tokens of one reply, at most.")] = UNSET
-    reasoning: Annotated[
-        Literal["none", "minimal", "low", "medium", "high"] | UnsetType,
-        Meta(description="How hard the model thinks."),
-    ] = UNSET
-    timeout: Annotated[Duration | UnsetType, Meta(description="For one call (60s).")] = UNSET
-    retry: Annotated[Retry | UnsetType, Meta(description="Timeouts, 429 and 5xx only (3 attempts).")] = UNSET
-    price: Annotated[Price | UnsetType, Meta(description="What tokens cost; `limits.cost` needs it.")] = UNSET
-    rate: Annotated[Rate | UnsetType, Meta(description="Limits kept on our side.")] = UNSET
-    warm: Annotated[bool | UnsetType, Meta(description="Open the connection before the first step.")] = UNSET
-    keep_raw: Annotated[
-        bool | UnsetType, Meta(description="Keep the provider's own payloads on the tape.")
-    ] = UNSET
-    extra: Annotated[
-        dict[str, Json] | UnsetType, Meta(description="Further keys of the provider's request.")
-    ] = UNSET
-    fallback: Annotated[
-        list[str] | UnsetType, Meta(description="Models in order: the next when one is down.")
-    ] = UNSET
-    race: Annotated[list[str] | UnsetType, Meta(description="All at once; the first good answer wins.")] = (
-        UNSET
-    )
-    vote: Annotated[list[str] | UnsetType, Meta(description="All are asked; equal answers count.")] = UNSET
-    agree: Annotated[Count | UnsetType, Meta(description="How many equal answers win a vote.")] = UNSET
-    choose: Annotated[str | UnsetType, Meta(description="A bare expression that names one of `among`.")] = (
-        UNSET
-    )
-    among: Annotated[list[str] | UnsetType, Meta(description="The models `choose` may name.")] = UNSET
-
-
-class McpServer(Part):
-    command: Annotated[list[str] | UnsetType, Meta(description="Started by us, spoken to over stdio.")] = (
-        UNSET
-    )
-    url: Annotated[Template | UnsetType, Meta(description="A server over streamable HTTP.")] = UNSET
-    headers: Annotated[dict[str, Template] | UnsetType, Meta(description="HTTP headers.")] = UNSET
-    env: Annotated[dict[str, Template] | UnsetType, Meta(description="Environment of the command.")] = UNSET
-    timeout: Annotated[Duration | UnsetType, Meta(description="For one call.")] = UNSET
-
-
-class StoreSpec(Part):
-    path: Annotated[str | UnsetType, Meta(description="A folder, relative to the file.")] = UNSET
-    url: Annotated[Template | UnsetType, Meta(description="A shared store.")] = UNSET
-    embed: Annotated[bool | str | UnsetType, Meta(description="Search by meaning; or the model to use.")] = (
-        UNSET
-    )
-
-
-class SandboxFiles(Part):
-    read: Annotated[list[str] | UnsetType, Meta(description="Paths that may be read.")] = UNSET
-    write: Annotated[list[str] | UnsetType, Meta(description="Paths that may be written.")] = UNSET
-
-
-class Sandbox(Part):
-    time: Annotated[Duration | UnsetType, Meta(description="Processor time.")] = UNSET
-    memory: Annotated[Size | UnsetType, Meta(description="Memory.")] = UNSET
-    network: Annotated[bool | UnsetType, Meta(description="Whether it may open sockets.")] = UNSET
-    files: Annotated[Literal["none"] | SandboxFiles | UnsetType, Meta(description="Files it may touch.")] = (
-        UNSET
-    )
-
-
-class ToolSpec(Part):
-    """A tool: one of python, http, command, mcp, graph, agent, store."""
-
-    python: Annotated[
-        str | UnsetType,
-        Meta(description="`module:function`, beside the file.", examples=["tools:search_help"]),
-    ] = UNSET
-    http: Annotated[
-        Template | UnsetType,
-        Meta(description="A method and an address.", examples=["GET https://host/x/${{ args.id }}"]),
-    ] = UNSET
-    command: Annotated[list[Template] | UnsetType, Meta(description="A program and its arguments.")] = UNSET
-    mcp: Annotated[
-        str | UnsetType, Meta(description="A server of `mcp:`, or `server/tool` under another name.")
-    ] = UNSET
-    graph: Annotated[str | UnsetType, Meta(description="A graph of `graphs:`, or a file.")] = UNSET
-    agent: Annotated[str | UnsetType, Meta(description="An agent of `agents:`.")] = UNSET
-    store: Annotated[str | UnsetType, Meta(description="A store of `stores:`.")] = UNSET
-    description: Annotated[str | UnsetType, Meta(description="What it does; the model reads it.")] = UNSET
-    parameters: Annotated[
-        dict[str, Json] | UnsetType, Meta(description="Its arguments, as types; closed.")
-    ] = UNSET
-    returns: Annotated[TypeSpec | UnsetType, Meta(description="The type of its result.")] = UNSET
-    effect: Annotated[
-        Literal["pure", "read", "write"] | UnsetType,
-        Meta(description="What it does to the world; decides caching, retries and resuming (write)."),
-    ] = UNSET
-    cache: Annotated[
-        Duration | bool | UnsetType, Meta(description="How long an answer is kept; false keeps none.")
-    ] = UNSET
-    timeout: Annotated[Duration | UnsetType, Meta(description="For one call (30s).")] = UNSET
-    retry: Annotated[Retry | UnsetType, Meta(description="Tries, where the effect allows them.")] = UNSET
-    breaker: Annotated[Breaker | UnsetType, Meta(description="Stop calling what keeps failing.")] = UNSET
-    idempotency_key: Annotated[Template | UnsetType, Meta(description="Makes a write safe to repeat.")] = (
-        UNSET
-    )
-    sandbox: Annotated[Sandbox | UnsetType, Meta(description="What the tool may use.")] = UNSET
-    in_process: Annotated[
-        bool | UnsetType, Meta(description="Run inside agentctl: faster, and cannot be killed.")
-    ] = UNSET
-    setup: Annotated[str | UnsetType, Meta(description="`module:function`, run once in a worker.")] = UNSET
-    max_result: Annotated[Size | UnsetType, Meta(description="The largest result (256KB).")] = UNSET
-    max_calls: Annotated[Count | UnsetType, Meta(description="Calls in one turn, at most.")] = UNSET
-    headers: Annotated[dict[str, Template] | UnsetType, Meta(description="http: headers.")] = UNSET
-    query: Annotated[dict[str, Json] | UnsetType, Meta(description="http: the query string.")] = UNSET
-    body: Annotated[Json | UnsetType, Meta(description="http: the body (the arguments as JSON).")] = UNSET
-    ok_status: Annotated[list[int] | UnsetType, Meta(description="http: answers that are no error.")] = UNSET
-    ok_codes: Annotated[list[int] | UnsetType, Meta(description="command: exit codes that are no error.")] = (
-        UNSET
-    )
-    operation: Annotated[
-        Literal["search", "add", "get", "delete"] | UnsetType, Meta(description="store: what it does.")
-    ] = UNSET
-
-
-class TierLevel(Part):
-    extends: Annotated[str | UnsetType, Meta(description="A tier whose tools this one has too.")] = UNSET
-    tools: Annotated[list[str] | UnsetType, Meta(description="Tools a model may call.")] = UNSET
-    approve: Annotated[list[str] | UnsetType, Meta(description="Tools that a person approves first.")] = UNSET
-    deny: Annotated[list[str] | UnsetType, Meta(description="Tools no model of this tier may ever call.")] = (
-        UNSET
-    )
-    max_calls: Annotated[Count | UnsetType, Meta(description="Tool calls in one turn, at most.")] = UNSET
-
-
-class Tiers(Part):
-    by: Annotated[str, Meta(description="A bare expression that names a level.")]
-    levels: Annotated[dict[Name, TierLevel], Meta(description="The tiers by name.")]
-
-
-class Summarise(Part):
-    into: Annotated[str, Meta(description="The field that holds the summary.")]
-    over: Annotated[int | str, Meta(description="Messages, or `6000 tokens`, before it is made.")]
-    agent: Annotated[str, Meta(description="The agent that writes it.")]
-
-
-class Context(Part):
-    window: Annotated[Count | UnsetType, Meta(description="Messages kept word for word.")] = UNSET
-    summarise: Annotated[Summarise | UnsetType, Meta(description="The rolling summary.")] = UNSET
-    archive: Annotated[str | UnsetType, Meta(description="The store that keeps what leaves.")] = UNSET
-    recall: Annotated[Count | UnsetType, Meta(description="Passages brought back by meaning.")] = UNSET
-    python: Annotated[str | UnsetType, Meta(description="`module:function`, a policy of your own.")] = UNSET
-
-
-class FileText(Part):
-    file: Annotated[str, Meta(description="A file beside this one.")]
-
-
-class AgentSpec(Part):
-    """A model with instructions, tools and an answer's shape."""
-
-    model: Annotated[
-        str | UnsetType, Meta(description="A name of `models:`, or `provider/model` (default, or local).")
-    ] = UNSET
-    instructions: Annotated[
-        Template | FileText | UnsetType, Meta(description="What the agent is told first.")
-    ] = UNSET
-    tools: Annotated[
-        list[str] | UnsetType, Meta(description="Tools it may call, less what the tier lacks.")
-    ] = UNSET
-    max_turns: Annotated[Count | UnsetType, Meta(description="Rounds of model and tools, at most (8).")] = (
-        UNSET
-    )
-    output: Annotated[
-        dict[str, Json] | UnsetType, Meta(description="The fields of its answer; text without it.")
-    ] = UNSET
-    context: Annotated[Context | UnsetType, Meta(description="What of a long history is sent.")] = UNSET
-    examples: Annotated[
-        list[dict[str, Json]] | UnsetType, Meta(description="Pairs of `prompt` and `answer`.")
-    ] = UNSET
-
-
-class MapWork(Part):
+class MapWork(Part, frozen=True):
     """What a map does with each item: a node with one verb, without a name or a `then`."""
 
-    agent: str | AgentSpec | UnsetType = UNSET
-    tool: str | UnsetType = UNSET
-    graph: str | UnsetType = UNSET
-    prompt: Template | UnsetType = UNSET
-    args: dict[str, Json] | UnsetType = UNSET
-    input: dict[str, Json] | UnsetType = UNSET
-    timeout: Duration | UnsetType = UNSET
-    retry: Retry | UnsetType = UNSET
+    choice: ClassVar[Choice | None] = Choice(
+        "the work of a map", "verb", ("agent", "tool", "graph", "ask", "set"), _KEYS_OF_VERBS
+    )
+
+    agent: Annotated[
+        str | AgentSpec | UnsetType, doc("Ask an agent.", "judge", {"instructions": "You judge claims."})
+    ] = UNSET
+    tool: Annotated[str | UnsetType, doc("Call a tool.", "read_paper")] = UNSET
+    graph: Annotated[str | UnsetType, doc("Run a graph inside this one.", "read_one")] = UNSET
+    ask: Annotated[Template | UnsetType, doc("Ask a person.", "Is ${{ item }} right?")] = UNSET
+    set: Annotated[dict[str, Json] | UnsetType, doc("Make values.", {"title": "${{ item.title }}"})] = UNSET
+    prompt: Annotated[Template | UnsetType, doc("agent: what it is asked.", "Claim: ${{ item }}")] = UNSET
+    history: Annotated[
+        str | UnsetType, doc("agent: the `messages` field it reads and appends to.", "messages")
+    ] = UNSET
+    say: Annotated[
+        Template | UnsetType, doc("agent: what the history keeps (the prompt).", "${{ item }}")
+    ] = UNSET
+    args: Annotated[dict[str, Json] | UnsetType, doc("tool: its arguments.", {"path": "${{ item }}"})] = UNSET
+    input: Annotated[dict[str, Json] | UnsetType, doc("graph: its inputs.", {"path": "${{ item }}"})] = UNSET
+    choices: Annotated[list[str] | UnsetType, doc("ask: the answers to choose from.", ["yes", "no"])] = UNSET
+    on_timeout: Annotated[Target | UnsetType, doc("ask: where to go at the deadline.", "end")] = UNSET
+    timeout: Annotated[Duration | UnsetType, doc("For one try.", "20s")] = UNSET
+    retry: Annotated[Retry | UnsetType, doc("Tries of one item (1).", {"attempts": 2})] = UNSET
+    background: Annotated[bool | UnsetType, doc("Not inside a map.", False)] = UNSET
+    idempotency_key: Annotated[
+        Template | UnsetType, doc("Makes the work safe to repeat.", "${{ item.id }}")
+    ] = UNSET
+    description: Annotated[str | UnsetType, doc("For people.", "Judge one claim.")] = UNSET
 
 
-class MapSpec(Part):
-    over: Annotated[str, Meta(description="A bare expression that gives an array.")]
-    do: Annotated[MapWork, Meta(description="What is done with each item.")]
-    as_: Annotated[Name | UnsetType, Meta(description="The item's name (item).")] = msgspec.field(
+class MapSpec(Part, frozen=True):
+    """One thing done with each item of an array."""
+
+    over: Annotated[Expression, doc("A bare expression that gives an array.", "state.claims")]
+    do: Annotated[MapWork, doc("What is done with each item.", {"agent": "judge", "prompt": "${{ item }}"})]
+    as_: Annotated[Name | UnsetType, doc("The item's name (item).", "claim")] = msgspec.field(
         default=UNSET, name="as"
     )
-    concurrency: Annotated[Count | UnsetType, Meta(description="Items side by side, at most.")] = UNSET
-    tolerate: Annotated[Share | UnsetType, Meta(description="How many items may fail (0).")] = UNSET
-    result: Annotated[str | UnsetType, Meta(description="The key picked from each answer.")] = UNSET
+    concurrency: Annotated[Count | UnsetType, doc("Items side by side, at most.", 3)] = UNSET
+    tolerate: Annotated[Share | UnsetType, doc("How many items may fail (0).", "20%", 2)] = UNSET
+    result: Annotated[str | UnsetType, doc("The key picked from each answer.", "holds")] = UNSET
 
 
-ErrorRoutes = Annotated[
-    str | dict[str, str], Meta(description="A node, `skip`, or a mapping of error classes to them.")
-]
-Save = Annotated[
-    str | list[str] | dict[str, str],
-    Meta(description="A field for the whole result, a list of its keys, or a mapping field: key."),
-]
-
-
-class NodeSpec(Part):
+class NodeSpec(Part, frozen=True):
     """A node: one verb, where its result goes, and where the run goes next."""
 
-    agent: Annotated[str | AgentSpec | UnsetType, Meta(description="Ask an agent.")] = UNSET
-    tool: Annotated[str | UnsetType, Meta(description="Call a tool.")] = UNSET
-    graph: Annotated[str | UnsetType, Meta(description="Run a graph inside this one.")] = UNSET
-    map: Annotated[MapSpec | UnsetType, Meta(description="Do one thing with each item.")] = UNSET
-    parallel: Annotated[dict[Name, NodeSpec] | UnsetType, Meta(description="Branches side by side.")] = UNSET
-    ask: Annotated[Template | UnsetType, Meta(description="Ask a person.")] = UNSET
-    set: Annotated[dict[str, Json] | UnsetType, Meta(description="Write fields.")] = UNSET
-    prompt: Annotated[Template | UnsetType, Meta(description="agent: what it is asked.")] = UNSET
-    history: Annotated[
-        str | UnsetType, Meta(description="agent: the `messages` field it reads and appends to.")
-    ] = UNSET
-    say: Annotated[Template | UnsetType, Meta(description="agent: what the history keeps (the prompt).")] = (
-        UNSET
+    choice: ClassVar[Choice | None] = Choice(
+        "a node", "verb", ("agent", "tool", "graph", "map", "parallel", "ask", "set"), _KEYS_OF_VERBS
     )
-    args: Annotated[dict[str, Json] | UnsetType, Meta(description="tool: its arguments.")] = UNSET
-    input: Annotated[dict[str, Json] | UnsetType, Meta(description="graph: its inputs.")] = UNSET
-    choices: Annotated[list[str] | UnsetType, Meta(description="ask: the answers to choose from.")] = UNSET
-    on_timeout: Annotated[Target | UnsetType, Meta(description="ask: where to go at the deadline.")] = UNSET
-    save: Annotated[Save | UnsetType, Meta(description="Where the result goes.")] = UNSET
-    then: Annotated[Target | UnsetType, Meta(description="Where the run goes next.")] = UNSET
-    on_error: Annotated[ErrorRoutes | UnsetType, Meta(description="Where it goes on an error.")] = UNSET
-    retry: Annotated[Retry | UnsetType, Meta(description="Tries of the whole node (1).")] = UNSET
-    timeout: Annotated[Duration | UnsetType, Meta(description="For one try; ask: the deadline.")] = UNSET
-    max_visits: Annotated[Count | UnsetType, Meta(description="Visits in one turn, at most.")] = UNSET
+
+    agent: Annotated[
+        str | AgentSpec | UnsetType, doc("Ask an agent.", "sorter", {"instructions": "You greet people."})
+    ] = UNSET
+    tool: Annotated[str | UnsetType, doc("Call a tool.", "find_customer")] = UNSET
+    graph: Annotated[str | UnsetType, doc("Run a graph inside this one.", "check_facts")] = UNSET
+    map: Annotated[
+        MapSpec | UnsetType,
+        doc("Do one thing with each item.", {"over": "state.claims", "do": {"agent": "judge"}}),
+    ] = UNSET
+    parallel: Annotated[
+        dict[Name, NodeSpec] | UnsetType,
+        doc("Branches side by side.", {"web": {"agent": "scout"}, "notes": {"agent": "archivist"}}),
+    ] = UNSET
+    ask: Annotated[Template | UnsetType, doc("Ask a person.", "Refund ${{ state.amount }}?")] = UNSET
+    set: Annotated[dict[str, Json] | UnsetType, doc("Write fields.", {"answer": "Nothing found."})] = UNSET
+    prompt: Annotated[
+        Template | UnsetType, doc("agent: what it is asked.", "Question: ${{ state.question }}")
+    ] = UNSET
+    history: Annotated[
+        str | UnsetType, doc("agent: the `messages` field it reads and appends to.", "messages")
+    ] = UNSET
+    say: Annotated[
+        Template | UnsetType, doc("agent: what the history keeps (the prompt).", "${{ state.question }}")
+    ] = UNSET
+    args: Annotated[
+        dict[str, Json] | UnsetType, doc("tool: its arguments.", {"email": "${{ state.email }}"})
+    ] = UNSET
+    input: Annotated[
+        dict[str, Json] | UnsetType, doc("graph: its inputs.", {"text": "${{ state.report }}"})
+    ] = UNSET
+    choices: Annotated[
+        list[str] | UnsetType, doc("ask: the answers to choose from.", ["approve", "reject"])
+    ] = UNSET
+    on_timeout: Annotated[Target | UnsetType, doc("ask: where to go at the deadline.", "guide")] = UNSET
+    save: Annotated[
+        Save | UnsetType,
+        doc(
+            "Where the result goes: a field for the whole, a list of its keys, or field: key.",
+            *("answer", ["desk", "sure"], {"reading": "page"}),
+        ),
+    ] = UNSET
+    then: Annotated[
+        Target | UnsetType, doc("Where the run goes next: a node, a router, or `end`.", "end")
+    ] = UNSET
+    on_error: Annotated[
+        ErrorRoutes | UnsetType,
+        doc(
+            "Where it goes on an error: a node, `skip`, or by class.",
+            *("sorry", {"tool_unavailable": "guide", "else": "sorry"}),
+        ),
+    ] = UNSET
+    retry: Annotated[Retry | UnsetType, doc("Tries of the whole node (1).", {"attempts": 2})] = UNSET
+    timeout: Annotated[Duration | UnsetType, doc("For one try; ask: the deadline.", "30m")] = UNSET
+    max_visits: Annotated[Count | UnsetType, doc("Visits in one turn, at most.", 2)] = UNSET
     background: Annotated[
-        bool | UnsetType, Meta(description="Start it and go on; the result comes with a later turn.")
+        bool | UnsetType, doc("Start it and go on; the result comes with a later turn.", True)
     ] = UNSET
     placeholder: Annotated[
-        Json | UnsetType, Meta(description="What the field reads as while the job is under way.")
+        Json | UnsetType, doc("What the field reads as while the job is under way.", "still reading")
     ] = UNSET
-    idempotency_key: Annotated[Template | UnsetType, Meta(description="Makes the work safe to repeat.")] = (
-        UNSET
-    )
-    description: Annotated[str | UnsetType, Meta(description="For people.")] = UNSET
+    idempotency_key: Annotated[
+        Template | UnsetType, doc("Makes the work safe to repeat.", "${{ state.question }}")
+    ] = UNSET
+    description: Annotated[str | UnsetType, doc("For people.", "Sort the question by desk.")] = UNSET
 
 
-class Arm(Part):
+class Arm(Part, frozen=True):
     """One arm of a router by condition: `when` and `to`, or `else`."""
 
-    when: Annotated[Condition | UnsetType, Meta(description="A bare expression that is true or false.")] = (
-        UNSET
-    )
-    to: Annotated[Target | UnsetType, Meta(description="Where to go.")] = UNSET
-    else_: Annotated[Target | UnsetType, Meta(description="Where to go otherwise; the last arm.")] = (
-        msgspec.field(default=UNSET, name="else")
+    choice: ClassVar[Choice | None] = Choice(
+        "an arm", "condition", ("when", "else"), {"to": ("when",)}, {"when": ("to",)}
     )
 
-
-class ValueRouter(Part):
-    """A router by value."""
-
-    by: Annotated[str, Meta(description="A bare expression.")]
-    to: Annotated[dict[str, Target], Meta(description="A target for each value.")]
-    else_: Annotated[Target | UnsetType, Meta(description="For every other value.")] = msgspec.field(
+    when: Annotated[
+        Condition | UnsetType, doc("A bare expression that is true or false.", "state.sure >= 0.6")
+    ] = UNSET
+    to: Annotated[Target | UnsetType, doc("when: where to go.", "by_desk")] = UNSET
+    else_: Annotated[Target | UnsetType, doc("Where to go otherwise; the last arm.", "end")] = msgspec.field(
         default=UNSET, name="else"
     )
 
 
-class StepLimits(Part):
-    tokens: Annotated[Count | UnsetType, Meta(description="Tokens of one step.")] = UNSET
-    tool_calls: Annotated[Count | UnsetType, Meta(description="Tool calls of one step.")] = UNSET
+class ValueRouter(Part, frozen=True):
+    """A router by value."""
+
+    by: Annotated[Expression, doc("A bare expression.", "state.desk")]
+    to: Annotated[
+        dict[str, Target], doc("A target for each value.", {"billing": "look_up", "other": "guide"})
+    ]
+    else_: Annotated[Target | UnsetType, doc("For every other value.", "guide")] = msgspec.field(
+        default=UNSET, name="else"
+    )
 
 
-class Reserve(Part):
-    time: Annotated[Duration | UnsetType, Meta(description="30s unless said.")] = UNSET
-    tokens: Annotated[int | UnsetType, Meta(description="2000 unless said.")] = UNSET
-    cost: Annotated[Money | UnsetType, Meta(description="$0.05 unless said.")] = UNSET
+class StepLimits(Part, frozen=True):
+    """Budgets of one step."""
+
+    tokens: Annotated[Count | UnsetType, doc("Tokens of one step.", 4000)] = UNSET
+    tool_calls: Annotated[Count | UnsetType, doc("Tool calls of one step.", 10)] = UNSET
 
 
-class OnLimit(Part):
-    node: Annotated[str, Meta(description="The node that runs once, on the reserve.")]
-    reserve: Annotated[Reserve | UnsetType, Meta(description="What is held back for it.")] = UNSET
+class Reserve(Part, frozen=True):
+    """What is held back for the last node."""
+
+    time: Annotated[Duration | UnsetType, doc("30s unless said.", "60s")] = UNSET
+    tokens: Annotated[Amount | UnsetType, doc("2000 unless said.", 8000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("$0.05 unless said.", "$0.10")] = UNSET
 
 
-class BackgroundLimits(Part):
-    time: Duration | UnsetType = UNSET
-    recursion: Count | UnsetType = UNSET
-    tokens: Count | UnsetType = UNSET
-    cost: Money | UnsetType = UNSET
-    concurrency: Count | UnsetType = UNSET
+class OnLimit(Part, frozen=True):
+    """The last node at a limit."""
+
+    node: Annotated[str, doc("The node that runs once, on the reserve.", "wrap_up")]
+    reserve: Annotated[Reserve | UnsetType, doc("What is held back for it.", {"time": "60s"})] = UNSET
 
 
-class Limits(Part):
-    recursion: Annotated[Count | UnsetType, Meta(description="Node runs in one turn (25).")] = UNSET
-    depth: Annotated[Count | UnsetType, Meta(description="Graphs inside graphs (5).")] = UNSET
-    time: Annotated[Duration | UnsetType, Meta(description="For one turn (10m).")] = UNSET
-    step_time: Annotated[Duration | UnsetType, Meta(description="For one agent or tool run (2m).")] = UNSET
-    tokens: Annotated[Count | UnsetType, Meta(description="Tokens in one turn.")] = UNSET
-    cost: Annotated[Money | UnsetType, Meta(description="Dollars in one turn.")] = UNSET
-    tool_calls: Annotated[Count | UnsetType, Meta(description="Tool calls in one turn (100).")] = UNSET
-    concurrency: Annotated[Count | UnsetType, Meta(description="Things side by side (8).")] = UNSET
-    state_size: Annotated[Size | UnsetType, Meta(description="The state as JSON (1MB).")] = UNSET
-    step: Annotated[StepLimits | UnsetType, Meta(description="Budgets of one step.")] = UNSET
-    on_limit: Annotated[str | OnLimit | UnsetType, Meta(description="One last node at a limit.")] = UNSET
-    background: Annotated[BackgroundLimits | UnsetType, Meta(description="For each job.")] = UNSET
+class BackgroundLimits(Part, frozen=True):
+    """Limits of each background job."""
+
+    time: Annotated[Duration | UnsetType, doc("For one job.", "10m")] = UNSET
+    recursion: Annotated[Count | UnsetType, doc("Node runs in one job.", 120)] = UNSET
+    tokens: Annotated[Count | UnsetType, doc("Tokens in one job.", 200000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("Dollars in one job.", "$0.50")] = UNSET
+    concurrency: Annotated[Count | UnsetType, doc("Jobs side by side.", 1)] = UNSET
 
 
-class Variant(Part):
-    weight: Annotated[float, Meta(description="Its share of the units.")]
+class Limits(Part, frozen=True):
+    """What ends a run that would not end."""
+
+    recursion: Annotated[Count | UnsetType, doc("Node runs in one turn (25).", 16)] = UNSET
+    depth: Annotated[Count | UnsetType, doc("Graphs inside graphs (5).", 2)] = UNSET
+    time: Annotated[Duration | UnsetType, doc("For one turn (10m).", "5m")] = UNSET
+    step_time: Annotated[Duration | UnsetType, doc("For one agent or tool run (2m).", "90s")] = UNSET
+    tokens: Annotated[Count | UnsetType, doc("Tokens in one turn.", 20000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("Dollars in one turn.", "$0.05")] = UNSET
+    tool_calls: Annotated[Count | UnsetType, doc("Tool calls in one turn (100).", 20)] = UNSET
+    concurrency: Annotated[Count | UnsetType, doc("Things side by side (8).", 4)] = UNSET
+    state_size: Annotated[Size | UnsetType, doc("The state as JSON (1MB).", "64KB")] = UNSET
+    step: Annotated[StepLimits | UnsetType, doc("Budgets of one step.", {"tokens": 4000})] = UNSET
+    on_limit: Annotated[
+        str | OnLimit | UnsetType,
+        doc("One last node at a limit.", "sorry", {"node": "wrap_up", "reserve": {"time": "60s"}}),
+    ] = UNSET
+    background: Annotated[BackgroundLimits | UnsetType, doc("For each job.", {"time": "10m"})] = UNSET
+
+
+class Variant(Part, frozen=True):
+    """One variant of an experiment."""
+
+    weight: Annotated[float, doc("Its share of the units.", 50)]
     override: Annotated[
-        dict[str, Json] | UnsetType, Meta(description="Values by path: agents.lead.model.")
+        dict[str, Json] | UnsetType, doc("Values by path.", {"agents.lead.model": "fast"})
     ] = UNSET
 
 
-class Experiment(Part):
-    assign_by: Annotated[str, Meta(description="A bare expression: the unit.")]
-    variants: Annotated[dict[Name, Variant], Meta(description="The variants by name.")]
-    salt: Annotated[str | UnsetType, Meta(description="Changes the assignment.")] = UNSET
-    success: Annotated[Condition | UnsetType, Meta(description="Judged on a thread's last turn.")] = UNSET
+class Experiment(Part, frozen=True):
+    """Overlays on the file, compared."""
+
+    assign_by: Annotated[Expression, doc("A bare expression: the unit.", "run.thread")]
+    variants: Annotated[
+        dict[Name, Variant],
+        doc("The variants by name.", {"A": {"weight": 50}, "B": {"weight": 50, "override": {}}}),
+    ]
+    salt: Annotated[str | UnsetType, doc("Changes the assignment.", "spring")] = UNSET
+    success: Annotated[
+        Condition | UnsetType, doc("A bare expression, judged on a thread's last turn.", 'state.answer != ""')
+    ] = UNSET
     guardrails: Annotated[
-        list[Json] | dict[str, Json] | UnsetType, Meta(description="What must not get worse.")
+        list[Json] | dict[str, Json] | UnsetType, doc("What must not get worse.", ["cost", "seconds"])
     ] = UNSET
 
 
-class EventIds(Part):
-    run: Template | UnsetType = UNSET
-    thread: Template | UnsetType = UNSET
+class EventIds(Part, frozen=True):
+    """How ids are built."""
 
-
-class Hooks(Part):
-    before_node: Annotated[str | UnsetType, Meta(description="`module:function`.")] = UNSET
-    after_node: Annotated[str | UnsetType, Meta(description="`module:function`.")] = UNSET
-
-
-class Events(Part):
-    ids: Annotated[EventIds | UnsetType, Meta(description="How ids are built.")] = UNSET
-    hooks: Annotated[Hooks | UnsetType, Meta(description="Functions around each node.")] = UNSET
-    sinks: Annotated[list[Json] | UnsetType, Meta(description="Where events go: jsonl.")] = UNSET
-    buffer: Annotated[Count | UnsetType, Meta(description="How far a slow sink may fall behind (256).")] = (
+    run: Annotated[Template | UnsetType, doc("A run's id.", "${{ run.tenant }}-${{ run.uuid }}")] = UNSET
+    thread: Annotated[Template | UnsetType, doc("A thread's id.", "${{ run.tenant }}-${{ run.uuid }}")] = (
         UNSET
     )
+
+
+class Hooks(Part, frozen=True):
+    """Functions around each node."""
+
+    before_node: Annotated[str | UnsetType, doc("`module:function`.", "hooks:before")] = UNSET
+    after_node: Annotated[str | UnsetType, doc("`module:function`.", "hooks:after")] = UNSET
+
+
+class Events(Part, frozen=True):
+    """What is told, and to whom."""
+
+    ids: Annotated[
+        EventIds | UnsetType, doc("How ids are built.", {"run": "${{ run.tenant }}-${{ run.uuid }}"})
+    ] = UNSET
+    hooks: Annotated[
+        Hooks | UnsetType, doc("Functions around each node.", {"before_node": "hooks:before"})
+    ] = UNSET
+    sinks: Annotated[list[Json] | UnsetType, doc("Where events go.", ["jsonl"])] = UNSET
+    buffer: Annotated[Count | UnsetType, doc("How far a slow sink may fall behind (256).", 256)] = UNSET
     when_full: Annotated[
-        Literal["wait", "drop_deltas"] | UnsetType, Meta(description="Then the run waits, or thins deltas.")
+        Literal["wait", "drop_deltas"] | UnsetType, doc("Then the run waits (wait), or thins deltas.", "wait")
     ] = UNSET
-    surface: Annotated[str | UnsetType, Meta(description="The signed-off digest of the tool surface.")] = (
+    surface: Annotated[
+        str | UnsetType, doc("The signed-off digest of the tool surface.", "3f1c9a0b5d7e2468")
+    ] = UNSET
+
+
+class TestSpec(Part, frozen=True):
+    """What must hold, offline."""
+
+    graph: Annotated[str | UnsetType, doc("A graph of `graphs:` (the root).", "check_facts")] = UNSET
+    input: Annotated[dict[str, Json] | UnsetType, doc("What it is given.", {"topic": "tea"})] = UNSET
+    after: Annotated[str | UnsetType, doc("The test whose turn comes before.", "the first turn")] = UNSET
+    variant: Annotated[dict[str, str] | UnsetType, doc("Variants by experiment.", {"tool-strategy": "A"})] = (
         UNSET
     )
+    stub: Annotated[
+        dict[str, Json] | UnsetType, doc("Answers by node, tool or agent.", {"sorter": {"desk": "billing"}})
+    ] = UNSET
+    faults: Annotated[
+        dict[str, Json] | UnsetType, doc("What goes wrong, by name.", {"fixer": {"$error": "timeout"}})
+    ] = UNSET
+    expect: Annotated[
+        dict[str, Json] | UnsetType, doc("What must hold after it.", {"route": ["sort", "fix"]})
+    ] = UNSET
 
 
-class TestSpec(Part):
-    graph: str | UnsetType = UNSET
-    input: dict[str, Json] | UnsetType = UNSET
-    after: str | UnsetType = UNSET
-    variant: dict[str, str] | UnsetType = UNSET
-    stub: dict[str, Json] | UnsetType = UNSET
-    faults: dict[str, Json] | UnsetType = UNSET
-    expect: dict[str, Json] | UnsetType = UNSET
+Routers = dict[Name, list[Arm] | ValueRouter]
+_FIELDS = {"question": "string", "plan": {"enum": ["free", "pro"], "default": "free"}}
+_NODES = {"greet": {"agent": "guide", "prompt": "${{ state.question }}", "save": "answer", "then": "end"}}
+_ROUTERS = {
+    "is_clear": [{"when": "state.sure >= 0.6", "to": "by_desk"}, {"else": "clarify"}],
+    "by_desk": {"by": "state.desk", "to": {"billing": "look_up", "other": "guide"}},
+}
 
 
-class GraphSpec(Part):
+class GraphSpec(Part, frozen=True):
     """A graph: its inputs, outputs, state, nodes and routers."""
 
-    start: Annotated[Target, Meta(description="Where a turn begins.")]
-    nodes: Annotated[dict[Name, NodeSpec], Meta(description="The nodes by name.")]
-    description: str | UnsetType = UNSET
-    input: Annotated[list[str] | UnsetType, Meta(description="Fields given from outside.")] = UNSET
-    output: Annotated[list[str] | UnsetType, Meta(description="Fields that are the answer.")] = UNSET
-    state: Annotated[dict[Name, TypeSpec] | UnsetType, Meta(description="Typed fields.")] = UNSET
-    routers: Annotated[
-        dict[Name, list[Arm] | ValueRouter] | UnsetType, Meta(description="Decisions by name.")
-    ] = UNSET
+    start: Annotated[Target, doc("Where a turn begins.", "split")]
+    nodes: Annotated[dict[Name, NodeSpec], doc("The nodes by name.", _NODES)]
+    description: Annotated[str | UnsetType, doc("For people.", "Split a text and judge it.")] = UNSET
+    input: Annotated[list[str] | UnsetType, doc("Fields given from outside.", ["text"])] = UNSET
+    output: Annotated[list[str] | UnsetType, doc("Fields that are the answer.", ["weak"])] = UNSET
+    state: Annotated[dict[Name, TypeSpec] | UnsetType, doc("Typed fields.", _FIELDS)] = UNSET
+    routers: Annotated[Routers | UnsetType, doc("Decisions by name.", _ROUTERS)] = UNSET
 
 
-class FileSpec(Part):
+class FileSpec(Part, frozen=True):
     """A whole file, once its includes are merged in. Keys that begin with `x-` are left to their owners."""
 
-    agentctl: Annotated[Literal[1], Meta(description="The version of the language.")]
-    name: Annotated[Name, Meta(description="The graph's name.")]
-    start: Annotated[Target, Meta(description="Where a turn begins.")]
-    nodes: Annotated[dict[Name, NodeSpec], Meta(description="The nodes by name.")]
-    description: str | UnsetType = UNSET
-    include: Annotated[list[str] | UnsetType, Meta(description="Files whose parts belong to this one.")] = (
-        UNSET
-    )
-    env: Annotated[dict[str, EnvVar] | UnsetType, Meta(description="The variables `env.*` may use.")] = UNSET
-    models: Annotated[dict[Name, ModelSpec] | UnsetType, Meta(description="Models by name.")] = UNSET
-    mcp: Annotated[dict[Name, McpServer] | UnsetType, Meta(description="MCP servers by name.")] = UNSET
-    stores: Annotated[dict[Name, StoreSpec] | UnsetType, Meta(description="Long-term memory by name.")] = (
-        UNSET
-    )
-    tools: Annotated[dict[Name, ToolSpec] | UnsetType, Meta(description="Tools by name.")] = UNSET
-    tiers: Annotated[Tiers | UnsetType, Meta(description="What a model may call.")] = UNSET
-    agents: Annotated[dict[Name, AgentSpec] | UnsetType, Meta(description="Agents by name.")] = UNSET
-    input: Annotated[list[str] | UnsetType, Meta(description="Fields given from outside.")] = UNSET
-    output: Annotated[list[str] | UnsetType, Meta(description="Fields that are the answer.")] = UNSET
-    state: Annotated[dict[Name, TypeSpec] | UnsetType, Meta(description="Typed fields.")] = UNSET
-    routers: Annotated[
-        dict[Name, list[Arm] | ValueRouter] | UnsetType, Meta(description="Decisions by name.")
+    agentctl: Annotated[Literal[1], doc("The version of the language.", 1)]
+    name: Annotated[Name, doc("The graph's name.", "support")]
+    start: Annotated[Target, doc("Where a turn begins: a node or a router.", "sort")]
+    nodes: Annotated[dict[Name, NodeSpec], doc("The nodes by name.", _NODES)]
+    description: Annotated[str | UnsetType, doc("For people.", "Sort questions and answer them.")] = UNSET
+    include: Annotated[
+        list[str] | UnsetType, doc("Files whose parts belong to this one.", ["./shared.yaml"])
     ] = UNSET
-    graphs: Annotated[dict[Name, GraphSpec] | UnsetType, Meta(description="Graphs used inside this one.")] = (
-        UNSET
-    )
-    limits: Annotated[Limits | UnsetType, Meta(description="What ends a run that would not end.")] = UNSET
-    experiments: Annotated[dict[Name, Experiment] | UnsetType, Meta(description="Overlays to compare.")] = (
-        UNSET
-    )
-    events: Annotated[Events | UnsetType, Meta(description="What is told, and to whom.")] = UNSET
-    tests: Annotated[dict[str, TestSpec] | UnsetType, Meta(description="What must hold, offline.")] = UNSET
+    env: Annotated[
+        dict[str, EnvVar] | UnsetType,
+        doc("The variables that `env.*` may use.", {"CRM_TOKEN": {"secret": True}}),
+    ] = UNSET
+    models: Annotated[
+        dict[Name, ModelSpec] | UnsetType, doc("Models by name.", {"fast": {"model": "openai/gpt-5-mini"}})
+    ] = UNSET
+    mcp: Annotated[
+        dict[Name, McpServer] | UnsetType,
+        doc("MCP servers by name.", {"search": {"command": ["uvx", "mcp-search"]}}),
+    ] = UNSET
+    stores: Annotated[
+        dict[Name, StoreSpec] | UnsetType, doc("Long-term memory by name.", {"shelf": {"embed": True}})
+    ] = UNSET
+    tools: Annotated[
+        dict[Name, ToolSpec] | UnsetType, doc("Tools by name.", {"keep": {"python": "tools:keep"}})
+    ] = UNSET
+    tiers: Annotated[
+        Tiers | UnsetType,
+        doc("What a model may call.", {"by": "state.plan", "levels": {"free": {"tools": ["search_help"]}}}),
+    ] = UNSET
+    agents: Annotated[
+        dict[Name, AgentSpec] | UnsetType,
+        doc("Agents by name.", {"guide": {"instructions": "You answer briefly."}}),
+    ] = UNSET
+    input: Annotated[list[str] | UnsetType, doc("Fields given from outside.", ["question"])] = UNSET
+    output: Annotated[list[str] | UnsetType, doc("Fields that are the answer.", ["answer"])] = UNSET
+    state: Annotated[dict[Name, TypeSpec] | UnsetType, doc("Typed fields.", _FIELDS)] = UNSET
+    routers: Annotated[Routers | UnsetType, doc("Decisions by name.", _ROUTERS)] = UNSET
+    graphs: Annotated[
+        dict[Name, GraphSpec] | UnsetType,
+        doc("Graphs used inside this one.", {"read_one": {"start": "open", "nodes": _NODES}}),
+    ] = UNSET
+    limits: Annotated[
+        Limits | UnsetType, doc("What ends a run that would not end.", {"recursion": 16, "cost": "$0.05"})
+    ] = UNSET
+    experiments: Annotated[
+        dict[Name, Experiment] | UnsetType,
+        doc("Overlays to compare.", {"tone": {"assign_by": "run.thread", "variants": {"A": {"weight": 1}}}}),
+    ] = UNSET
+    events: Annotated[Events | UnsetType, doc("What is told, and to whom.", {"sinks": ["jsonl"]})] = UNSET
+    tests: Annotated[
+        dict[str, TestSpec] | UnsetType,
+        doc("What must hold, offline, by what it says.", {"it greets": {"stub": {"guide": "Hello."}}}),
+    ] = UNSET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -11,25 +12,36 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     Near is at most one slip (a letter too many, too few, wrong, or two swapped) for every three letters;
     case, `-` and `_` count for nothing.
     """
+    return _nearest(word, tuple(words))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, words: tuple[str, ...]) -> str | None:
     plain = _plain(word)
     allowed = max(1, len(plain) // 3)
-    best: tuple[int, int, str] | None = None
-    for position, candidate in enumerate(words):
+    best, letters = None, frozenset(plain)
+    for candidate in words:
         other = _plain(candidate)
         if candidate == word or abs(len(other) - len(plain)) > allowed:
             continue
-        slips = _slips(plain, other)
+        if len(letters.symmetric_difference(other)) > 2 * allowed:
+            continue  # one slip changes at most two letters of the set; this spares most of the work
+        slips = _slips(plain, other, allowed)
         if slips <= allowed and slips < max(len(plain), len(other)):
-            best = min(best or (slips, position, candidate), (slips, position, candidate))
-    return best[2] if best else None
+            best, allowed = candidate, slips - 1  # the first of equally near ones stays
+    return best
 
 
 def _plain(word: str) -> str:
     return word.lower().replace("-", "_").strip("_")
 
 
-def _slips(left: str, right: str) -> int:
-    """The optimal string alignment distance (Damerau 1964)."""
+def _slips(left: str, right: str, allowed: int) -> int:
+    """The optimal string alignment distance (Damerau 1964); any number over `allowed` when it is more."""
+    same = 0
+    while same < min(len(left), len(right)) and left[same] == right[same]:
+        same += 1
+    left, right = left[same:], right[same:]
     before: list[int] = []
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):
@@ -39,4 +51,6 @@ def _slips(left: str, right: str) -> int:
             if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
                 cost = min(cost, older[j - 2] + 1)
             row.append(cost)
-    return row[-1]
+        if min(row) > allowed < min(before):
+            break
+    return min(row[-1], allowed + 1) if len(row) > 1 else len(left)

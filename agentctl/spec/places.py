@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 Char = tuple[str, int, int]
 """A character of the value, and the stretch of the file that it was made from."""
@@ -47,7 +47,7 @@ def char_places(text: str, start: int, end: int, style: str, value: str) -> list
     return None
 
 
-def _flow_chars(text: str, at: int, end: int, quote: str) -> Iterator[Char]:
+def _flow_chars(text: str, at: int, end: int, quote: str) -> Generator[Char, None, None]:
     """Plain and quoted scalars: a line break is a space, each further one a line break."""
     while at < end:
         char = text[at]
@@ -69,7 +69,7 @@ def _flow_chars(text: str, at: int, end: int, quote: str) -> Iterator[Char]:
             at += 1
 
 
-def _fold(text: str, at: int, end: int) -> Iterator[Char]:
+def _fold(text: str, at: int, end: int) -> Generator[Char, None, int]:
     """One run of line breaks and the blanks around them; returns where it ends."""
     breaks: list[tuple[int, int]] = []
     while at < end and (found := _BREAK.match(text, at)):
@@ -83,7 +83,7 @@ def _fold(text: str, at: int, end: int) -> Iterator[Char]:
     return at
 
 
-def _escape(text: str, at: int, end: int) -> Iterator[Char]:
+def _escape(text: str, at: int, end: int) -> Generator[Char, None, int]:
     """One backslash escape; returns where it ends."""
     escaped = _BREAK.match(text, at + 1)
     if escaped:
@@ -126,8 +126,8 @@ def _block_chars(text: str, start: int, end: int, indent: int, value: str) -> It
         return
     folded = text[start] == ">"
     places: list[Char] = []
+    # line breaks since the last line of text; the first of them may fold into a space
     pending: list[Char] = []
-    """Line breaks since the last line of text; the first of them may fold into a space."""
     was_blank = False
     for first, last, after in _lines(text, header.end(), end, indent):
         if first == last:

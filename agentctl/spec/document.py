@@ -1,0 +1,220 @@
+"""A graph's file with the parts it includes and the texts it names: what is checked, compiled and recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentctl.errors import UsageError
+from agentctl.json import Json, digest
+from agentctl.spec.fault import Fault, told
+from agentctl.spec.finding import Finding, Keys, Span, path_text
+from agentctl.spec.include import VERSION, Merged, Reader, merge, not_utf8, project_files, reason, relative
+from agentctl.spec.model import FileSpec
+from agentctl.spec.shape import read_spec
+from agentctl.spec.source import MAX_BYTES, Source
+
+
+@dataclass(frozen=True)
+class Document:
+    """A root file, its parts merged in."""
+
+    path: Path
+    """Of the root file, absolute."""
+    data: Json
+    """Plain data; a prompt's `{file: …}` stays as it is."""
+    spec: FileSpec | None
+    """None while something is wrong with the YAML or the shape, and for a part."""
+    findings: tuple[Finding, ...]
+    """Of the families Y and S."""
+    texts: Mapping[str, str]
+    """Every text it consists of, by its path from the root file's folder."""
+    digest: str
+    is_part: bool
+    """A file without nodes, for `include`."""
+    _merged: Merged = field(repr=False)
+    _prompts: Mapping[Keys, Source] = field(repr=False, default_factory=dict)
+
+    def key(self, keys: Keys) -> tuple[Path, Span]:
+        """The file and the place of a key's word."""
+        source = self._merged.owner(keys)
+        return source.path, source.key(keys)
+
+    def value(self, keys: Keys) -> tuple[Path, Span]:
+        """The file and the place of a value; of a block, its first line."""
+        source = self._merged.owner(keys)
+        return source.path, source.value(keys)
+
+    def inside(self, keys: Keys, offset: int, length: int) -> tuple[Path, Span]:
+        """The file and the place of some characters of a text; of a prompt's file too."""
+        prompt = self._prompts.get(keys)
+        if prompt is not None:
+            return prompt.path, prompt.span(offset, offset + length)
+        source = self._merged.owner(keys)
+        return source.path, source.inside(keys, offset, length)
+
+    def prompt(self, keys: Keys) -> str | None:
+        """The text of the file that is named at `("agents", "lead", "instructions")` and the like."""
+        source = self._prompts.get(keys)
+        return None if source is None else source.text
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, of one that is too large its beginning."""
+    with path.open("rb") as file:
+        found = file.read(MAX_BYTES + 1)
+    return found.decode("utf-8", "replace" if len(found) > MAX_BYTES else "strict")
+
+
+def read_document(path: Path, reader: Reader = read_text) -> Document:
+    """The document of a file. Raises UsageError when it cannot be read; all else is a finding."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        text = reader(absolute)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        return _unreadable(absolute, not_utf8(absolute, error), error.object.decode("utf-8", "replace"))
+    return _document(absolute, text, reader, Path.resolve)
+
+
+def document_from_texts(root_name: str, texts: Mapping[str, str]) -> Document:
+    """The document of recorded texts, by their paths from the root file's folder; the disk is left alone."""
+    folder = Path.cwd()
+
+    def read(path: Path) -> str:
+        try:
+            return texts[relative(path, folder)]
+        except KeyError:
+            raise FileNotFoundError(2, "it is not among the recorded texts") from None
+
+    if root_name not in texts:
+        raise UsageError(f"{told(root_name)} is not among the recorded texts")
+    return _document(folder / root_name, texts[root_name], read, lambda path: path)
+
+
+def _document(path: Path, text: str, read: Reader, resolve: Callable[[Path], Path]) -> Document:
+    merged = merge(path, text, read, resolve)
+    is_part = isinstance(merged.data, dict) and "nodes" not in merged.data
+    spec = None
+    if isinstance(merged.data, dict) and not _is_newer(merged.data.get("agentctl")):
+        spec, faults = read_spec(merged.data, is_part=is_part)
+        merged.findings += [_finding(merged, fault) for fault in faults]
+    prompts = _read_prompts(merged, read, resolve)
+    findings = _in_order(merged)
+    is_wrong = any(finding.severity == "error" for finding in findings)
+    return Document(
+        path=path,
+        data=merged.data,
+        spec=None if is_wrong else spec,
+        findings=findings,
+        texts=merged.texts,
+        digest=digest(merged.texts),
+        is_part=is_part,
+        _merged=merged,
+        _prompts=prompts,
+    )
+
+
+def _is_newer(version: Json) -> bool:
+    """Whether the file is in a later version of the language, whose keys are not known here."""
+    return isinstance(version, int) and version > VERSION
+
+
+def _unreadable(path: Path, finding: Finding, text: str) -> Document:
+    texts = {path.name: text}
+    return Document(path, None, None, (finding,), texts, digest(texts), False, Merged(Source(path, text)))
+
+
+def _finding(merged: Merged, fault: Fault) -> Finding:
+    source = merged.owner(fault.keys)
+    span = source.key(fault.keys) if fault.at_key else source.value(fault.keys)
+    return Finding(
+        fault.code, fault.severity, fault.message, source.path, span, path_text(fault.keys), fault.hint
+    )
+
+
+def _in_order(merged: Merged) -> tuple[Finding, ...]:
+    """The findings by place, the root file's first, each once."""
+    files = [merged.root.path]
+    return tuple(
+        sorted(
+            dict.fromkeys(merged.findings),
+            key=lambda found: (found.file not in files, str(found.file), found.span, found.code),
+        )
+    )
+
+
+def _read_prompts(merged: Merged, read: Reader, resolve: Callable[[Path], Path]) -> dict[Keys, Source]:
+    """The files that instructions are kept in."""
+    folder, files, prompts = merged.root.path.parent, project_files(merged, read, resolve), {}
+    for keys, name in _named_files(merged.data):
+        source = merged.owner(keys)
+        path = Path(os.path.normpath(source.path.parent / name))
+        at = (*keys, "file")
+        if files.leaves(path):
+            message = f"{told(name)} leaves the project, which is the folder of the root file"
+            merged.add("X06", source, at, message, "copy the file into the project")
+            continue
+        try:
+            text = read(path)
+        except OSError as error:
+            merged.add("S120", source, at, f"cannot read {told(name)}: {reason(error)}")
+        except UnicodeDecodeError as error:
+            merged.findings.append(not_utf8(path, error))
+        else:
+            merged.texts[relative(path, folder)] = text
+            prompts[keys] = Source(path, text)
+    return prompts
+
+
+def _named_files(data: Json) -> Iterator[tuple[Keys, str]]:
+    """Where instructions are `{file: …}`: in agents, in agents inside nodes, and in what variants put there."""
+    for keys, agent in _agents(data, ()):
+        yield from _instructions(agent, keys)
+    for experiment, spec in _table(data, "experiments"):
+        for variant, overlay in _table(spec, "variants"):
+            for path, value in _table(overlay, "override"):
+                keys = ("experiments", experiment, "variants", variant, "override", path)
+                if path.endswith(".instructions"):
+                    yield from _file(value, keys)
+                elif path.startswith(("agents.", "nodes.")):
+                    yield from _instructions(value, keys)
+
+
+def _agents(graph: Json, keys: Keys) -> Iterator[tuple[Keys, Json]]:
+    for name, agent in _table(graph, "agents"):
+        yield (*keys, "agents", name), agent
+    for name, node in _table(graph, "nodes"):
+        yield from _agents_of(node, (*keys, "nodes", name))
+    for name, inner in _table(graph, "graphs"):
+        yield from _agents(inner, (*keys, "graphs", name))
+
+
+def _agents_of(node: Json, keys: Keys) -> Iterator[tuple[Keys, Json]]:
+    if not isinstance(node, dict):
+        return
+    yield (*keys, "agent"), node.get("agent")
+    work = node.get("map")
+    if isinstance(work, dict):
+        yield from _agents_of(work.get("do"), (*keys, "map", "do"))
+    for name, branch in _table(node, "parallel"):
+        yield from _agents_of(branch, (*keys, "parallel", name))
+
+
+def _instructions(agent: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
+    if isinstance(agent, dict):
+        yield from _file(agent.get("instructions"), (*keys, "instructions"))
+
+
+def _file(value: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
+    if isinstance(value, dict) and isinstance(value.get("file"), str):
+        yield keys, value["file"]
+
+
+def _table(owner: Json, key: str) -> Iterator[tuple[str, Json]]:
+    table = owner.get(key) if isinstance(owner, dict) else None
+    if isinstance(table, dict):
+        yield from table.items()

@@ -1,0 +1,224 @@
+"""What is wrong with the shape of a file, each thing once, where it is, without what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+
+import jsonschema_rs
+
+from agentctl import units
+from agentctl.json import Json
+from agentctl.spec.fault import Fault, told
+from agentctl.spec.finding import Keys
+from agentctl.spec.nearest import nearest
+from agentctl.spec.part import Choice
+from agentctl.spec.schema import graph_schema, named_choices
+from agentctl.spec.wording import listed
+
+_KINDS = {
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "empty",
+}
+_UNITS: dict[str, Callable[[str], float]] = {
+    "Duration": units.seconds,
+    "Size": units.size,
+    "Money": units.dollars,
+    "Share": partial(units.share_of, whole=100),
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
+_MOST_LISTED = 12
+"""Keys that a hint lists when none is near."""
+
+
+def shape_faults(data: Json) -> list[Fault]:
+    """Everything in which the data does not fit the schema."""
+    faults: dict[tuple[str, Keys], Fault] = {}
+    for error in _validator().iter_errors(data):
+        for fault in _explain(error, data):
+            faults.setdefault((fault.code, fault.keys), fault)
+    return list(faults.values())
+
+
+@cache
+def _validator() -> jsonschema_rs.Validator:
+    # nothing of a schema is ever fetched
+    return jsonschema_rs.validator_for(graph_schema(), validate_formats=True, offline=True)
+
+
+def _explain(error: jsonschema_rs.ValidationError, data: Json) -> Iterator[Fault]:
+    keys, where = tuple(error.instance_path), tuple(error.schema_path)
+    value = _at(data, keys)
+    if keys == ("agentctl",):
+        return  # each file says its own version, which is checked as it is read
+    choice, owner = _choice_of(where)
+    if choice is not None:
+        here = keys[:owner] if owner else keys
+        yield from _choice_faults(choice, _at(data, here), here)
+        return
+    # each kind has attributes of its own, which the stubs know by class only
+    told_more: Json = error.kind
+    match error.kind.name:
+        case "additionalProperties":
+            known = tuple(_at(graph_schema(), where[:-1])["properties"])
+            for key in told_more.unexpected:
+                yield unknown_key(key, keys, known)
+        case "required":
+            yield from _missing(told_more.property, value, keys, _at(graph_schema(), where[:-1]))
+        case "propertyNames":
+            yield from _bad_keys(value, keys, where)
+        case kind:
+            yield _bad_value(kind, value, keys, where, error.message)
+
+
+def unknown_key(key: str, keys: Keys, known: tuple[str, ...]) -> Fault:
+    """A key that the language does not have, with the one that was meant."""
+    meant = nearest(key, known)
+    hint = f"did you mean `{meant}`?" if meant else None
+    if meant is None and len(known) <= _MOST_LISTED:
+        hint = f"the keys here are {listed([f'`{name}`' for name in known])}"
+    return Fault("S101", (*keys, key), f"unknown key {told(key)}", hint, at_key=True)
+
+
+def _missing(key: str, value: Json, keys: Keys, schema: Json) -> Iterator[Fault]:
+    """A key that is not there; unless one that is there looks like a slip of it."""
+    known = schema.get("properties") or graph_schema()["properties"]
+    if key == "agentctl" or any(nearest(said, known) == key for said in value if said not in known):
+        return
+    yield Fault("S104", keys, f"`{key}` is missing", at_key=True)
+
+
+def _choice_of(where: Keys) -> tuple[Choice | None, int]:
+    """The choice whose rules an error is about; and -1 when the error is at one of the keys, not the mapping."""
+    if len(where) < 3 or where[0] != "$defs" or where[2] not in ("anyOf", "allOf"):
+        return None, 0
+    return named_choices().get(str(where[1])), -1 if where[-2] == "properties" else 0
+
+
+def _choice_faults(choice: Choice, value: Json, keys: Keys) -> Iterator[Fault]:
+    chosen = [key for key in value if key in choice.keys]
+    slips = {nearest(key, (*choice.keys, *choice.belonging)) for key in value}
+    names = [f"`{key}`" for key in choice.keys]
+    if not chosen:
+        if slips.isdisjoint(choice.keys):
+            message = f"{choice.noun} needs a {choice.kind}: {listed(names, 'or')}"
+            yield Fault("S103", keys, message, at_key=True)
+        return
+    if len(chosen) > 1:
+        both = listed([f"`{key}`" for key in chosen])
+        yield Fault(
+            "S103",
+            (*keys, chosen[1]),
+            f"{choice.noun} has one {choice.kind}, and this has {both}",
+            at_key=True,
+        )
+        return
+    for key in value:
+        owners = choice.belonging.get(key, (chosen[0],))
+        if chosen[0] not in owners:
+            belongs = listed([f"`{owner}`" for owner in owners], "or")
+            yield Fault(
+                "S103", (*keys, key), f"`{key}` goes with {belongs}, not with `{chosen[0]}`", at_key=True
+            )
+    for key in choice.needs.get(chosen[0], ()):
+        if key not in value and key not in slips:
+            yield Fault("S104", keys, f"`{key}` is missing: `{chosen[0]}` needs it", at_key=True)
+
+
+def _bad_keys(value: Json, keys: Keys, where: Keys) -> Iterator[Fault]:
+    """Names that are none; all of them, for the schema tells of them one by one."""
+    word = str(where[1])
+    fits = jsonschema_rs.validator_for(graph_schema()["$defs"][word])
+    for key in value:
+        if fits.is_valid(key):
+            continue
+        if word == "Name":
+            yield Fault("S102", (*keys, key), f"{told(key)} is no name", _NAME_HINT, at_key=True)
+        else:
+            classes = graph_schema()["$defs"][word]["examples"]
+            meant = nearest(key, classes)
+            hint = f"did you mean `{meant}`?" if meant else f"the classes are {listed(classes)}"
+            yield Fault("S101", (*keys, key), f"{told(key)} is no class of errors", hint, at_key=True)
+
+
+_NAME_HINT = "a name has letters, digits, `_` and `-`, and no digit first"
+
+
+def _bad_value(kind: str, value: Json, keys: Keys, where: Keys, message: str) -> Fault:
+    schema = _at(graph_schema(), where[:-1])
+    word = str(where[1]) if where[0] == "$defs" and len(where) == 3 else _word_of(schema)
+    if word in _UNITS and value is not None:
+        return _bad_unit(word, value, keys)
+    name = f"`{keys[-1]}`" if keys and isinstance(keys[-1], str) else "an item"
+    if kind == "type":
+        takes = listed([_KINDS[one] for one in _listed_types(schema["type"])], "or")
+        if value is None:
+            return Fault("S102", keys, f"{name} is empty; it takes {takes}")
+        if not keys:
+            return Fault("S102", keys, f"a file is a mapping of keys, and this is {_KINDS[_kind(value)]}")
+        return Fault("S102", keys, f"{name} takes {takes}, and {told(value)} is {_KINDS[_kind(value)]}")
+    if kind == "enum":
+        options = schema["enum"]
+        meant = nearest(value, options) if isinstance(value, str) else None
+        hint = f"did you mean `{meant}`?" if meant else None
+        return Fault(
+            "S102",
+            keys,
+            f"{name} takes {listed([told(one) for one in options], 'or')}, not {told(value)}",
+            hint,
+        )
+    if kind in _BOUNDS:
+        return Fault("S102", keys, f"{name} takes {_BOUNDS[kind]} {schema[kind]}, and {told(value)} is not")
+    if word == "Name":
+        return Fault("S102", keys, f"{told(value)} is no name", _NAME_HINT)
+    return Fault("S102", keys, f"{name}: {message}")
+
+
+def _bad_unit(word: str, value: Json, keys: Keys) -> Fault:
+    try:
+        _UNITS[word](value if isinstance(value, str) else told(value).strip("`"))
+    except ValueError as error:
+        message, _, hint = str(error).partition("; ")
+        return Fault("S106", keys, message, hint or None)
+    return Fault("S106", keys, f"{told(value)} is no {word.lower()}", f'write it as text: "{value}"')
+
+
+def _word_of(schema: Json) -> str:
+    """The word with a unit that a value may be written as besides a number."""
+    return str(schema.get("then", {}).get("$ref", "")).rpartition("/")[2] if isinstance(schema, dict) else ""
+
+
+def _listed_types(type: Json) -> list[str]:
+    return type if isinstance(type, list) else [type]
+
+
+def _kind(value: Json) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+        case _:
+            return "null"
+
+
+def _at(data: Json, keys: Keys) -> Json:
+    for key in keys:
+        data = data[key]
+    return data

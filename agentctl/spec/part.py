@@ -1,0 +1,85 @@
+"""What the types of the language are made of: closed mappings, documented keys, words with units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, TypeAlias, get_args
+
+from msgspec import UNSET, Meta, Struct
+
+from agentctl.errors import ErrorClass
+from agentctl.json import Json
+
+Duration = Annotated[str, Meta(title="Duration", pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$")]
+"""A time in words: 500ms, 30s, 1h30m, 7d."""
+SizeText = Annotated[str, Meta(title="Size", pattern=r"^[0-9]+(\.[0-9]+)?\s*(B|KB|MB|GB)?$")]
+MoneyText = Annotated[str, Meta(title="Money", pattern=r"^\$?[0-9]+(\.[0-9]+)?$")]
+ShareText = Annotated[str, Meta(title="Share", pattern=r"^[0-9]+(\.[0-9]+)?\s*%$")]
+Amount = Annotated[int, Meta(ge=0)]
+Size: TypeAlias = SizeText | Amount
+"""A size: 64KB, 1MB, or bytes."""
+Money: TypeAlias = MoneyText | Annotated[float, Meta(ge=0)]
+"""US dollars: $0.05 or 0.05."""
+Share: TypeAlias = ShareText | Amount
+"""A share of a whole, 20%, or a count."""
+
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(title="Name", pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+ErrorKey = Annotated[str, Meta(title="ErrorClass", pattern=f"^({'|'.join(get_args(ErrorClass))}|else)$")]
+"""A class of errors that `on_error` routes by."""
+Template: TypeAlias = str
+"""Text in which `${{ … }}` is filled in."""
+Expression: TypeAlias = str
+"""A bare expression: no `${{ }}` around it."""
+Condition: TypeAlias = str | bool
+"""A bare expression that is true or false."""
+Target: TypeAlias = str
+"""A node, a router, or `end`."""
+TypeSpec: TypeAlias = str | dict[str, Json]
+"""A type name (`string`, `number?`), a JSON Schema, or a mapping of fields to types."""
+
+
+def doc(description: str, *examples: Json) -> Meta:
+    """What a key is for, with examples of its value: they are in the JSON Schema and the key reference."""
+    return Meta(description=description, examples=list(examples))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The keys of which a mapping has exactly one, and the keys that go with some of them only."""
+
+    noun: str
+    """What the mapping is: a node."""
+    kind: str
+    """What such a key is: verb."""
+    keys: tuple[str, ...]
+    belonging: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """From a key to those of `keys` that it goes with."""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """From one of `keys` to the keys it cannot do without."""
+
+    def fits(self, said: frozenset[str]) -> bool:
+        """Whether a mapping with these keys has one of the choice, what it needs, and nothing of another."""
+        chosen = [key for key in self.keys if key in said]
+        if len(chosen) != 1:
+            return False
+        needed = self.needs.get(chosen[0], ())
+        return said.issuperset(needed) and all(
+            chosen[0] in owners for key, owners in self.belonging.items() if key in said
+        )
+
+
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every mapping of the language: closed, and never changed once read."""
+
+    choice: ClassVar[Choice | None] = None
+
+    def __post_init__(self) -> None:
+        if self.choice is not None:
+            names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
+            said = frozenset(key for name, key in names if getattr(self, name) is not UNSET)
+            if not self.choice.fits(said):
+                raise ValueError(
+                    f"{self.choice.noun} has one {self.choice.kind}, and the keys of that one only"
+                )
