@@ -1,0 +1,94 @@
+"""`# agentctl: allow G207 because …`: one finding silenced, with its reason, on its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentctl.check.severity import severity_of
+from agentctl.spec.document import Document
+from agentctl.spec.finding import Finding, Span
+
+_COMMENT = re.compile(r"(?:^|(?<=\s))#\s*agentctl:\s*allow\b(?P<rest>[^\n]*)")
+_REST = re.compile(r"\s+(?P<code>[A-Z]\w{2,3})\b(?:\s+because\b\s*(?P<reason>.*\S))?")
+_MARK = "agentctl:"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """An allow comment. `line` is the line it speaks of: its own, or the next one when it stands alone."""
+
+    file: Path
+    line: int
+    span: Span
+    code: str | None
+    reason: str | None
+
+
+def apply_allowances(document: Document, findings: list[Finding], *, is_complete: bool) -> list[Finding]:
+    """The findings that are left, and those about the comments themselves.
+
+    `is_complete` says that all rules were tried; else, as in a part for other files, a comment may yet be needed.
+    A comment without its reason still silences: it is an error in its own right, one for one cause.
+    """
+    left = list(findings)
+    about_comments: list[Finding] = []
+    for allowance in _allowances(document):
+        silenced = next((finding for finding in left if _speaks_of(allowance, finding)), None)
+        if silenced is not None:
+            left.remove(silenced)
+        if allowance.code is None or allowance.reason is None:
+            about_comments.append(_without_reason(allowance))
+        elif silenced is None and is_complete and allowance.file == document.path:
+            about_comments.append(_for_nothing(allowance))
+    return [*left, *about_comments]
+
+
+def _allowances(document: Document) -> Iterator[Allowance]:
+    folder = document.path.parent
+    for name, text in document.texts.items():
+        if _MARK not in text or not name.endswith((".yaml", ".yml")):
+            continue
+        lines = text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            for match in _COMMENT.finditer(line):
+                rest = _REST.match(match["rest"])
+                alone = not line[: match.start()].strip()
+                span = Span(number, match.start() + 1, number, len(line.rstrip()) + 1)
+                code, reason = (rest["code"], rest["reason"]) if rest else (None, None)
+                yield Allowance(
+                    folder / name, _next_line(lines, number) if alone else number, span, code, reason
+                )
+
+
+def _next_line(lines: list[str], number: int) -> int:
+    """The first line after a comment of its own that is neither empty nor a comment."""
+    for later in range(number, len(lines)):
+        if lines[later].strip() and not lines[later].lstrip().startswith("#"):
+            return later + 1
+    return number
+
+
+def _speaks_of(allowance: Allowance, finding: Finding) -> bool:
+    return (finding.code, finding.span.line) == (
+        allowance.code,
+        allowance.line,
+    ) and finding.file == allowance.file
+
+
+def _without_reason(allowance: Allowance) -> Finding:
+    if allowance.code is None:
+        message = "this comment does not say which finding it allows"
+    else:
+        message = f"`allow {allowance.code}` gives no reason"
+    hint = f"write `# agentctl: allow {allowance.code or 'G207'} because …`"
+    return Finding("S130", severity_of("S130"), message, allowance.file, allowance.span, "", hint)
+
+
+def _for_nothing(allowance: Allowance) -> Finding:
+    message = f"there is no {allowance.code} to allow on line {allowance.line}"
+    return Finding(
+        "S131", severity_of("S131"), message, allowance.file, allowance.span, "", "remove the comment"
+    )

@@ -1,0 +1,141 @@
+"""All that a static check finds in a file, in phases, sorted by place, each once. Nothing of the file is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from agentctl.check.allow import apply_allowances
+from agentctl.check.flow import FileModel, read_flow
+from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers
+from agentctl.check.sites import Sites
+from agentctl.check.traffic import traffic_of
+from agentctl.spec.document import Document, read_document
+from agentctl.spec.finding import Finding
+
+NAMES: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
+    graph.unknown_start,
+    graph.reserved_names,
+    graph.unknown_targets,
+    routers.unknown_router_target,
+    nesting.unknown_graph,
+    references.unknown_agent,
+    references.unknown_tool,
+    references.missing_function,
+    references.unknown_tier,
+    references.unknown_model,
+    references.unknown_provider,
+    references.unknown_node_at_limit,
+    expressions.unknown_saved_field,
+    expressions.unknown_named_field,
+)
+"""Rules about a word and what it names. They hold in a file with errors of shape elsewhere, too."""
+
+EXPRESSIONS: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
+    expressions.problems_of_expressions,
+)
+"""Rules about single expressions. They hold elsewhere in a broken file, like those about names."""
+
+GRAPH: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
+    graph.no_then,
+    graph.then_in_branch,
+    graph.unreachable,
+    graph.no_way_to_end,
+    graph.branches_save_one_field,
+    nesting.unknown_input,
+    nesting.missing_input,
+    nesting.unknown_output,
+    nesting.graph_never_used,
+    nesting.graphs_in_circle,
+    nesting.waits_where_it_cannot,
+    nesting.background_in_map,
+    nesting.history_side_by_side,
+    routers.arm_after_else,
+    routers.routers_in_circle,
+    routers.router_never_used,
+    data.history_is_no_messages,
+)
+"""Rules about the graph as a whole. What is missing in it may be what a broken part would have said."""
+
+DATA: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
+    routers.value_it_cannot_have,
+    routers.not_exhaustive,
+    routers.else_never_reached,
+    routers.condition_that_never_changes,
+    routers.condition_is_no_boolean,
+    routers.arms_alike,
+    routers.overlapping_arms,
+    expressions.env_never_used,
+    data.unknown_answer_key,
+    data.type_does_not_fit,
+    data.map_over_no_array,
+)
+"""Rules about values and types."""
+
+_STEP = re.compile(r"[.\[]")
+_DECLARING = frozenset(
+    ("env", "models", "tools", "tiers", "agents", "state", "nodes", "routers", "graphs", "include")
+)
+
+
+def check(document: Document) -> list[Finding]:
+    """Every finding about a document, allowed ones left out."""
+    is_complete = document.spec is not None and not document.is_part
+    findings = _in_order((*document.findings, *_rules(document)), document.path)
+    return _in_order(apply_allowances(document, findings, is_complete=is_complete), document.path)
+
+
+def check_file(path: Path) -> list[Finding]:
+    """Every finding about a file. Raises UsageError when it cannot be read."""
+    return check(read_document(path))
+
+
+def check_files(paths: Iterable[Path]) -> list[Finding]:
+    """Every finding about some files; what two of them include is told once."""
+    return _in_order(finding for path in paths for finding in check_file(path))
+
+
+def _rules(document: Document) -> Iterator[Finding]:
+    broken = [finding for finding in document.findings if finding.severity == "error"]
+    if document.is_part or not isinstance(document.data, dict) or any(map(_hides_the_rest, broken)):
+        return
+    file = read_flow(document)
+    sites = Sites(file)
+    names = [finding for rule in NAMES for finding in rule(file)]
+    names += [finding for rule in EXPRESSIONS for finding in rule(file, sites)]
+    entries = {_entry(finding.path) for finding in broken}
+    yield from (finding for finding in names if _entry(finding.path) not in entries)
+    if broken:
+        return
+    for graph_rule in GRAPH:
+        yield from graph_rule(file)
+    for data_rule in DATA:
+        yield from data_rule(file, sites)
+    traffic = traffic_of(file, sites)
+    yield from fields.field_never_read(file, traffic)
+    yield from fields.field_never_written(file, traffic)
+    yield from fields.read_before_written(file, traffic, sites)
+
+
+def _hides_the_rest(finding: Finding) -> bool:
+    """Whether so much is wrong that names cannot be told: the YAML itself, an include, or a section that declares them."""
+    steps = _STEP.split(finding.path) if finding.path else []
+    section = steps[2:] if steps[:1] == ["graphs"] else steps
+    if not steps or finding.code.startswith("Y") or finding.code in ("S120", "S122"):
+        return True
+    return len(section) < 2 and (finding.code == "S101" or not section or section[0] in _DECLARING)
+
+
+def _entry(path: str) -> tuple[str, ...]:
+    """The part of the file that a path belongs to: ("nodes", "sort"), ("graphs", "g", "nodes", "sort")."""
+    steps = tuple(_STEP.split(path)) if path else ()
+    if steps[:1] == ("graphs",):
+        return steps[:4] if len(steps) > 3 else ()
+    return steps[:2]
+
+
+def _in_order(findings: Iterable[Finding], root: Path | None = None) -> list[Finding]:
+    """By place, the root file's first, each once."""
+    unique = {(f.file != root, str(f.file), f.span, f.code, f.message): f for f in findings}
+    return [unique[key] for key in sorted(unique)]

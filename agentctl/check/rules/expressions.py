@@ -1,0 +1,88 @@
+"""E, expressions and names of data: that each can be read, and that what it names is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from agentctl.check.flow import FileModel, Graph, mapping, text
+from agentctl.check.place import at_key, at_value, at_word, did_you_mean
+from agentctl.check.sites import Sites
+from agentctl.check.traffic import UNREADABLE, named_fields
+from agentctl.json import Json
+from agentctl.spec.finding import Finding
+from agentctl.spec.nearest import nearest
+
+
+def problems_of_expressions(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """E401-E414, E434: whatever the analysis of an expression finds, at its word."""
+    for site in sites.all:
+        for problem in site.analysis.problems:
+            yield at_word(
+                file.document,
+                problem.code,
+                site.keys,
+                problem.offset,
+                problem.length,
+                problem.message,
+                problem.hint,
+            )
+
+
+def unknown_saved_field(file: FileModel) -> Iterator[Finding]:
+    """E410: something is saved to a field that the state does not have."""
+    for graph in file.graphs:
+        for work in graph.works:
+            for save in work.saves:
+                if save.field not in graph.fields:
+                    at = at_key if save.field_is_key else at_value
+                    message, hint = _no_field(graph, save.field)
+                    yield at(file.document, "E410", save.field_keys, message, hint)
+
+
+def unknown_named_field(file: FileModel) -> Iterator[Finding]:
+    """E410: `input`, `output`, `history` or `into` names a field that the state does not have."""
+    for graph in file.graphs:
+        for name, keys in named_fields(file, graph):
+            if name not in graph.fields:
+                message, hint = _no_field(graph, name)
+                yield at_value(file.document, "E410", keys, message, hint)
+
+
+def env_never_used(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """E415: a variable that nothing reads."""
+    declared = file.section("env")
+    if any(problem.code in UNREADABLE for site in sites.all for problem in site.analysis.problems):
+        return  # what cannot be read may well read it
+    used = {
+        str(ref.path[0])
+        for site in sites.all
+        for ref in site.analysis.references
+        if ref.root == "env" and ref.path
+    }
+    used |= {_default_key_of(model) for _, model in file.entries("models")}
+    if any("/" in written for written in _written_models(file)):
+        used.add("OPENAI_API_KEY")
+    misspelt = {nearest(name, declared) for name in used if name not in declared}
+    words = " ".join(file.words_of_variants)
+    for name, body in declared.items():
+        required = mapping(body).get("required") is True
+        if name not in used and name not in misspelt and not required and f"env.{name}" not in words:
+            message = f"`env.{name}` is never used"
+            yield at_key(file.document, "E415", ("env", name), message, "use it, or remove it")
+
+
+def _no_field(graph: Graph, name: str) -> tuple[str, str | None]:
+    hint = did_you_mean(name, graph.fields) or f"declare it: `{name}: string` under `state:`"
+    return f"`state` has no field `{name}`", hint
+
+
+def _default_key_of(model: Mapping[str, Json]) -> str:
+    """The variable a model reads when `api_key` is left out."""
+    is_openai = str(model.get("model", "")).startswith("openai/")
+    return "OPENAI_API_KEY" if is_openai and "api_key" not in model else ""
+
+
+def _written_models(file: FileModel) -> Iterator[str]:
+    for _, agent in file.agents_in_place:
+        if (name := text(agent.get("model"))) is not None:
+            yield name

@@ -1,0 +1,176 @@
+"""T, M, L, the references that make a run possible: agents, tools, models, functions, tiers, the last node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from agentctl.check.flow import END, FileModel, mapping, members_of, placed_names, text
+from agentctl.check.place import at_value, did_you_mean
+from agentctl.json import Json
+from agentctl.spec.finding import Finding, Keys
+from agentctl.spec.functions import read_function
+from agentctl.spec.python_source import UnreadableSource
+
+_OWN_PROVIDERS = frozenset(("openai", "local", "scripted"))
+_OWN_MODELS = ("local", "scripted")
+
+
+def unknown_agent(file: FileModel) -> Iterator[Finding]:
+    """T501: an agent that `agents:` does not have."""
+    for name, keys in _named(file, "agent"):
+        if name not in file.section("agents"):
+            hint = did_you_mean(name, file.section("agents"))
+            yield at_value(file.document, "T501", keys, f"there is no agent `{name}` under `agents:`", hint)
+
+
+def unknown_tool(file: FileModel) -> Iterator[Finding]:
+    """T502: a tool that `tools:` does not have."""
+    for name, keys in (*_named(file, "tool"), *_listed_tools(file)):
+        if name not in file.section("tools"):
+            hint = did_you_mean(name, file.section("tools"))
+            yield at_value(file.document, "T502", keys, f"there is no tool `{name}` under `tools:`", hint)
+
+
+def missing_function(file: FileModel) -> Iterator[Finding]:
+    """T516: a python function that is not where the file says."""
+    if not file.document.path.is_file():
+        return  # a file that was read from a recording has no folder to look in
+    for reference, keys in _python_references(file):
+        problem = _problem_of_function(file.document.value(keys)[0].parent, reference)
+        if problem is not None:
+            yield at_value(file.document, "T516", keys, *problem)
+
+
+def unknown_tier(file: FileModel) -> Iterator[Finding]:
+    """T530: a tier that extends one that is not there."""
+    levels = mapping(file.section("tiers").get("levels"))
+    for name, level in levels.items():
+        base = text(mapping(level).get("extends"))
+        if base is not None and base not in levels:
+            message = f"tier `{name}` extends `{base}`, which is not under `levels:`"
+            keys = ("tiers", "levels", name, "extends")
+            yield at_value(file.document, "T530", keys, message, did_you_mean(base, levels))
+
+
+def unknown_model(file: FileModel) -> Iterator[Finding]:
+    """M601: a model that is neither under `models:` nor written as `provider/model`."""
+    for name, keys in _model_names(file):
+        if name not in file.section("models") and name not in _OWN_MODELS and "/" not in name:
+            message = f"there is no model `{name}` under `models:`"
+            hint = (
+                did_you_mean(name, file.section("models"))
+                or "or write `provider/model`, as in `openai/gpt-5-mini`"
+            )
+            yield at_value(file.document, "M601", keys, message, hint)
+
+
+def unknown_provider(file: FileModel) -> Iterator[Finding]:
+    """M605: a provider that is not installed."""
+    for name, keys in (*_provider_models(file), *_model_names(file)):
+        provider, slash, _ = name.partition("/")
+        declared = keys[0] == "models" and keys[-1] == "model"
+        if provider in _OWN_PROVIDERS or not (slash or declared) or name in file.section("models"):
+            continue
+        known = _providers()
+        if provider not in known:
+            message = f"there is no provider `{provider}`"
+            hint = did_you_mean(provider, known)
+            if hint is None and not slash:
+                hint = f"write `provider/model`, as in `openai/{name}`"
+            hint = (
+                hint
+                or f"there is {', '.join(f'`{word}`' for word in sorted(known))}; others are plug-ins to install"
+            )
+            yield at_value(file.document, "M605", keys, message, hint)
+
+
+def unknown_node_at_limit(file: FileModel) -> Iterator[Finding]:
+    """L704: the last node at a limit is not there."""
+    for target in file.root.targets:
+        if target.kind != "on_limit" or file.root.knows(target):
+            continue
+        hint = did_you_mean(target.name, file.root.nodes)
+        message = f"`on_limit` names `{target.name}`, and there is no such node"
+        if target.name in file.root.routers or target.name == END:
+            message, hint = (
+                f"`on_limit` names `{target.name}`, which is no node",
+                "name the node that runs last",
+            )
+        yield at_value(file.document, "L704", target.keys, message, hint)
+
+
+def _problem_of_function(folder: Path, reference: str) -> tuple[str, str | None] | None:
+    """What is wrong with `module:function` under a folder, as a message and a hint; None when it is there."""
+    try:
+        read_function(folder, reference)
+    except UnreadableSource as error:
+        return _without_folder(folder, error.message), error.hint
+    return None
+
+
+def _without_folder(folder: Path, message: str) -> str:
+    """A message that says the same on every machine."""
+    here = str(folder.absolute())
+    return message.replace(f"{here}/", "").replace(f" in {here}", " beside this file")
+
+
+def _named(file: FileModel, verb: str) -> Iterator[tuple[str, Keys]]:
+    """Every node, branch, map, tool and summary that names an agent or a tool."""
+    for graph in file.graphs:
+        for work in graph.works:
+            if work.verb == verb and (name := work.name_of(verb)) is not None:
+                yield name, (*work.keys, verb)
+    if verb == "agent":
+        for tool, body in file.entries("tools"):
+            if (name := text(body.get("agent"))) is not None:
+                yield name, ("tools", tool, "agent")
+        for keys, agent in file.agents_in_place:
+            if (name := text(_summary(agent).get("agent"))) is not None:
+                yield name, (*keys, "context", "summarise", "agent")
+
+
+def _summary(agent: Mapping[str, Json]) -> Mapping[str, Json]:
+    return mapping(mapping(agent.get("context")).get("summarise"))
+
+
+def _listed_tools(file: FileModel) -> Iterator[tuple[str, Keys]]:
+    for keys, agent in file.agents_in_place:
+        yield from placed_names(agent.get("tools"), (*keys, "tools"))
+    for name, level in mapping(file.section("tiers").get("levels")).items():
+        for part in ("tools", "approve", "deny"):
+            yield from placed_names(mapping(level).get(part), ("tiers", "levels", name, part))
+
+
+def _model_names(file: FileModel) -> Iterator[tuple[str, Keys]]:
+    """Every place that names a model: agents and groups."""
+    for keys, agent in file.agents_in_place:
+        if (name := text(agent.get("model"))) is not None:
+            yield name, (*keys, "model")
+    for name, model in file.entries("models"):
+        yield from members_of(model, ("models", name))
+
+
+def _provider_models(file: FileModel) -> Iterator[tuple[str, Keys]]:
+    for name, model in file.entries("models"):
+        if (written := text(model.get("model"))) is not None:
+            yield written, ("models", name, "model")
+
+
+def _providers() -> frozenset[str]:
+    """The providers installed here; their names are read, nothing of them is loaded."""
+    return _OWN_PROVIDERS | {entry.name for entry in entry_points(group="agentctl.providers")}
+
+
+def _python_references(file: FileModel) -> Iterator[tuple[str, Keys]]:
+    for name, tool in file.entries("tools"):
+        for key in ("python", "setup"):
+            if (reference := text(tool.get(key))) is not None:
+                yield reference, ("tools", name, key)
+    for keys, agent in file.agents_in_place:
+        if (reference := text(mapping(agent.get("context")).get("python"))) is not None:
+            yield reference, (*keys, "context", "python")
+    for key, hook in mapping(file.section("events").get("hooks")).items():
+        if (reference := text(hook)) is not None:
+            yield reference, ("events", "hooks", key)

@@ -1,0 +1,353 @@
+"""R, routers: that every arm leads somewhere, and that the arms together say what happens, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agentctl.check.flow import FileModel, Graph, mapping
+from agentctl.check.place import at_key, at_value, at_word, did_you_mean
+from agentctl.check.reach import circles, edges_of
+from agentctl.check.shapes import closed_values, described, misfit, type_names, value_text
+from agentctl.check.sites import Site, Sites
+from agentctl.check.truth import truth_table
+from agentctl.json import Json
+from agentctl.spec.finding import Finding, Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """A router and where it stands."""
+
+    graph: Graph
+    name: str
+    keys: Keys
+    data: Json
+
+    @property
+    def arms(self) -> list[Mapping[str, Json]]:
+        """The arms of a router by condition; none for one by value."""
+        return [mapping(arm) for arm in self.data] if isinstance(self.data, list) else []
+
+    @property
+    def table(self) -> Mapping[str, Json] | None:
+        """The targets of a router by value; None for one by condition."""
+        return mapping(self.data.get("to")) if isinstance(self.data, dict) else None
+
+    @property
+    def else_keys(self) -> Keys | None:
+        """The keys of its `else`."""
+        if isinstance(self.data, dict):
+            return (*self.keys, "else") if "else" in self.data else None
+        return next(
+            ((*self.keys, place, "else") for place, arm in enumerate(self.arms) if "else" in arm), None
+        )
+
+
+def unknown_router_target(file: FileModel) -> Iterator[Finding]:
+    """R301: an arm leads to something that is not there."""
+    for graph in file.graphs:
+        for target in graph.targets:
+            if target.kind == "arm" and not graph.knows(target):
+                message = f"router `{target.owner}` leads to `{target.name}`, and {graph.title} has no such node or router"
+                hint = did_you_mean(target.name, [*graph.nodes, *graph.routers, "end"])
+                yield at_value(file.document, "R301", target.keys, message, hint)
+
+
+def arm_after_else(file: FileModel) -> Iterator[Finding]:
+    """R303: an arm that stands after `else` is never looked at."""
+    for router in _routers(file):
+        found_else = False
+        for place, arm in enumerate(router.arms):
+            if found_else:
+                key = "when" if "when" in arm else "else"
+                message = "this arm stands after `else` and is never looked at"
+                yield at_key(file.document, "R303", (*router.keys, place, key), message, "put `else` last")
+            found_else = found_else or "else" in arm
+
+
+def routers_in_circle(file: FileModel) -> Iterator[Finding]:
+    """R305: routers that lead to each other without a node between them."""
+    for graph in file.graphs:
+        edges = edges_of(graph)
+        among = {
+            name: tuple(to for to in edges.get(name, ()) if to in graph.routers) for name in graph.routers
+        }
+        for circle in circles(among):
+            way = " → ".join((*circle, circle[0]))
+            message = f"router `{circle[0]}` leads back to itself with no node between: {way}"
+            keys = (*graph.keys, "routers", circle[0])
+            yield at_key(
+                file.document,
+                "R305",
+                keys,
+                message,
+                "routers do no work, so nothing would change; put a node in between",
+            )
+
+
+def router_never_used(file: FileModel) -> Iterator[Finding]:
+    """R311: a router that nothing leads to."""
+    for graph in file.graphs:
+        if graph.has_lost_targets:
+            continue
+        used = {target.name for target in graph.targets} | file.words_of_variants
+        for name in graph.routers:
+            if name not in used:
+                message = f"router `{name}` is never used"
+                yield at_key(
+                    file.document, "R311", (*graph.keys, "routers", name), message, "lead to it, or remove it"
+                )
+
+
+def value_it_cannot_have(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R306: an arm, or a comparison anywhere, for a value that the field never has."""
+    for router in _routers(file):
+        if router.table is not None:
+            yield from _impossible_keys(file, router, sites)
+    for site in sites.all:
+        yield from _impossible_comparisons(file, site)
+
+
+def not_exhaustive(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R302: a value, or a case, for which a router does not say where to go."""
+    for router in _routers(file):
+        if router.else_keys is not None:
+            continue
+        if router.table is None:
+            yield from _no_else(file, router, sites)
+            continue
+        values = _values_of(router, sites)
+        missing = [value for value in values or () if value_text(value) not in router.table]
+        if values is None and _is_readable(router, sites):
+            message = (
+                f"router `{router.name}` has no `else`, and `{router.data.get('by')}` may have any value"
+            )
+            yield at_key(file.document, "R302", (*router.keys, "to"), message, "add `else:`")
+        elif missing:
+            listed = ", ".join(f"`{value_text(value)}`" for value in missing)
+            message = f"router `{router.name}` does not say where to go for {listed}"
+            yield at_key(
+                file.document,
+                "R302",
+                (*router.keys, "to"),
+                message,
+                "give each value a target, or add `else:`",
+            )
+
+
+def else_never_reached(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R307: every case is taken before `else`."""
+    for router in _routers(file):
+        if router.else_keys is None:
+            continue
+        if router.table is not None:
+            values = _values_of(router, sites)
+            reached = values is None or any(value_text(value) not in router.table for value in values)
+        else:
+            reached = _has_fixed_arm(router, sites) or not _covers_all(router, sites)
+        if not reached:
+            message = f"`else` of router `{router.name}` is never reached: the other arms take every case"
+            yield at_key(file.document, "R307", router.else_keys, message, "remove it")
+
+
+def condition_that_never_changes(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R304: a condition that is always true, or always false."""
+    for router in _routers(file):
+        for place, arm in enumerate(router.arms):
+            keys = (*router.keys, place, "when")
+            site = sites.by_keys.get(keys)
+            always = _always(arm.get("when"), site, sites.state_of(router.graph))
+            if always is not None and not (site and any(_impossible_comparisons(file, site))):
+                message = f"this condition is always {'true' if always else 'false'}"
+                hint = (
+                    "write `else:` for the last arm"
+                    if always
+                    else "remove the arm, or compare with something that can be"
+                )
+                yield at_value(file.document, "R304", keys, message, hint)
+
+
+def condition_is_no_boolean(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R310: a condition that is neither true nor false."""
+    for router in _routers(file):
+        for keys, site in _conditions(router, sites).items():
+            names = type_names(site.analysis.type)
+            if names is not None and "boolean" not in names and not site.analysis.problems:
+                message = f"a condition is true or false, and this is {described(site.analysis.type)}"
+                yield at_value(
+                    file.document, "R310", keys, message, f"compare it: {_comparison(site, names)}"
+                )
+
+
+def arms_alike(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R308: two arms with one condition; the second is never taken."""
+    for router in _routers(file):
+        first: dict[str, int] = {}
+        for keys, site in _conditions(router, sites).items():
+            place = _arm_of(keys)
+            earlier = first.setdefault(" ".join(site.text.split()), place)
+            if earlier != place:
+                message = (
+                    f"this condition is the same as that of arm {earlier + 1}, so the arm is never taken"
+                )
+                yield at_value(file.document, "R308", keys, message, "remove one of the two")
+
+
+def overlapping_arms(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """R309: two arms on one closed field that are both true for some value; the first wins."""
+    for router in _routers(file):
+        seen: list[tuple[int, str, frozenset[str]]] = []
+        for keys, site in _conditions(router, sites).items():
+            table = truth_table(site.text, site.analysis, sites.state_of(router.graph))
+            if table is None or len(table.paths) != 1:
+                continue
+            field, place = table.paths[0], _arm_of(keys)
+            true = table.true
+            for other, other_field, other_true in seen:
+                both = sorted(true & other_true)
+                if other_field == field and both and not _same_text(router, other, place):
+                    yield _overlap(file, keys, other, field, true, other_true)
+                    break
+            seen.append((place, field, true))
+
+
+def _overlap(
+    file: FileModel, keys: Keys, other: int, field: str, true: frozenset[str], other_true: frozenset[str]
+) -> Finding:
+    both = ", ".join(f"`{case}`" for case in sorted(true & other_true))
+    if true <= other_true:
+        message = f"arm {other + 1} already takes every `state.{field}` that this one does ({both})"
+    else:
+        message = f"for `state.{field}` {both} arm {other + 1} is true too, and comes first"
+    return at_value(file.document, "R309", keys, message, "let each value belong to one arm")
+
+
+def _routers(file: FileModel) -> Iterator[Router]:
+    for graph in file.graphs:
+        for name, data in graph.routers.items():
+            yield Router(graph, name, (*graph.keys, "routers", name), data)
+
+
+def _conditions(router: Router, sites: Sites) -> dict[Keys, Site]:
+    """The conditions of a router that are texts, in order."""
+    places = ((*router.keys, place, "when") for place in range(len(router.arms)))
+    return {keys: sites.by_keys[keys] for keys in places if keys in sites.by_keys}
+
+
+def _arm_of(keys: Keys) -> int:
+    place = keys[-2]
+    return place if isinstance(place, int) else 0
+
+
+def _same_text(router: Router, one: int, other: int) -> bool:
+    texts = [" ".join(str(router.arms[place].get("when")).split()) for place in (one, other)]
+    return texts[0] == texts[1]
+
+
+def _is_readable(router: Router, sites: Sites) -> bool:
+    site = sites.by_keys.get((*router.keys, "by"))
+    return site is not None and not site.analysis.problems
+
+
+def _values_of(router: Router, sites: Sites) -> tuple[Json, ...] | None:
+    """The values that a router by value can meet; None when they cannot be listed."""
+    site = sites.by_keys.get((*router.keys, "by"))
+    return None if site is None or site.analysis.problems else closed_values(site.analysis.type)
+
+
+def _impossible_keys(file: FileModel, router: Router, sites: Sites) -> Iterator[Finding]:
+    values = _values_of(router, sites)
+    texts = [value_text(value) for value in values or ()]
+    for key in router.table or ():
+        if values is not None and key not in texts:
+            message = f"`{router.data.get('by')}` is never `{key}`"
+            keys = (*router.keys, "to", key)
+            yield at_key(file.document, "R306", keys, message, _hint_for_value(key, values))
+
+
+def _impossible_comparisons(file: FileModel, site: Site) -> Iterator[Finding]:
+    """Comparisons of a closed field with a value of its type that it never has."""
+    for comparison in site.analysis.comparisons:
+        left, right = (comparison.left, comparison.left_span), (comparison.right, comparison.right_span)
+        for (field, field_span), (literal, (offset, length)) in ((left, right), (right, left)):
+            stray = _stray_value(field, literal) if comparison.operator in ("==", "!=") else None
+            if stray is not None:
+                what = site.text[field_span[0] : sum(field_span)]
+                hint = _hint_for_value(stray, closed_values(field) or ())
+                yield at_word(
+                    file.document, "R306", site.keys, offset, length, f"`{what}` is never `{stray}`", hint
+                )
+
+
+def _stray_value(field: Json, literal: Json) -> str | None:
+    """The one value of `literal`, as text, when `field` has values of its type and never that one."""
+    possible, value = closed_values(field), closed_values(literal)
+    if possible is None or len(possible) < 2 or value is None or len(value) != 1:
+        return None
+    is_alike = (type_names(literal) or frozenset()) <= (type_names(field) or frozenset())
+    return value_text(value[0]) if is_alike and misfit(literal, field) is not None else None
+
+
+def _hint_for_value(word: str, values: tuple[Json, ...]) -> str:
+    texts = [value_text(value) for value in values]
+    return did_you_mean(word, texts) or f"it is one of {', '.join(f'`{text}`' for text in texts)}"
+
+
+def _no_else(file: FileModel, router: Router, sites: Sites) -> Iterator[Finding]:
+    conditions = _conditions(router, sites)
+    if any(site.analysis.problems for site in conditions.values()) or _covers_all(router, sites):
+        return
+    message = f"router `{router.name}` has no `else`, and its conditions do not take every case"
+    yield at_key(file.document, "R302", router.keys, message, "end it with `- else: …`")
+
+
+def _covers_all(router: Router, sites: Sites) -> bool:
+    """Whether the conditions take every case: one is always true, or together they list a closed field's values."""
+    taken: dict[tuple[str, ...], set[str]] = {}
+    cases: dict[tuple[str, ...], set[str]] = {}
+    for place, arm in enumerate(router.arms):
+        site = sites.by_keys.get((*router.keys, place, "when"))
+        if _always(arm.get("when"), site, sites.state_of(router.graph)):
+            return True
+        if site is None:
+            continue
+        table = truth_table(site.text, site.analysis, sites.state_of(router.graph))
+        if table is not None:
+            cases.setdefault(table.paths, set()).update(table.cases)
+            taken.setdefault(table.paths, set()).update(table.true)
+    return any(taken[paths] == cases[paths] for paths in cases)
+
+
+def _has_fixed_arm(router: Router, sites: Sites) -> bool:
+    """Whether some condition never changes, which is R304's business."""
+    state = sites.state_of(router.graph)
+    return any(
+        _always(arm.get("when"), sites.by_keys.get((*router.keys, place, "when")), state) is not None
+        for place, arm in enumerate(router.arms)
+    )
+
+
+def _always(when: Json, site: Site | None, state: Json) -> bool | None:
+    """The one answer a condition can give; None when it can give both, or that is not known."""
+    if isinstance(when, bool):
+        return when
+    if site is None or site.analysis.problems:
+        return None
+    constant = site.analysis.constant
+    if constant is not None:
+        return constant.value if isinstance(constant.value, bool) else None
+    table = truth_table(site.text, site.analysis, state)
+    if table is None or 0 < len(table.true) < len(table.cases):
+        return None
+    return bool(table.true)
+
+
+def _comparison(site: Site, names: frozenset[str]) -> str:
+    if names == frozenset(("string",)):
+        return f'`{site.text} != ""`'
+    if names <= frozenset(("number", "integer")):
+        return f"`{site.text} > 0`"
+    if names <= frozenset(("array", "object")):
+        return f"`{site.text} | length > 0`"
+    return f"`{site.text} == …`"

@@ -1,0 +1,2 @@
+def find() -> list[str]:
+    return []
