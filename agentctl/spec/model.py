@@ -1,7 +1,5 @@
 """The language as types: every key that exists, once. The JSON Schema and the key reference come from here."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -160,7 +158,7 @@ class NodeSpec(Part, frozen=True):
         doc("Do one thing with each item.", {"over": "state.claims", "do": {"agent": "judge"}}),
     ] = UNSET
     parallel: Annotated[
-        dict[Name, NodeSpec] | UnsetType,
+        dict[Name, "NodeSpec"] | UnsetType,
         doc("Branches side by side.", {"web": {"agent": "scout"}, "notes": {"agent": "archivist"}}),
     ] = UNSET
     ask: Annotated[Template | UnsetType, doc("Ask a person.", "Refund ${{ state.amount }}?")] = UNSET

@@ -1,7 +1,5 @@
 """What the types of the language are made of: closed mappings, documented keys, words with units."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias, get_args

@@ -1,7 +1,5 @@
 """What the nodes of a graph work with, as types: variables, models, tools, tiers and agents."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta, UnsetType
