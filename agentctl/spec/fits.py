@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _MOST = 5
 """Sentences about one value; a model mends a few at a time."""
 
+_LONGEST_KEY = 60
+
 
 class UnusableSchema(UsageError):
     """A JSON Schema that is none, or that points outside itself."""
@@ -119,7 +121,7 @@ def _sentences(error: ValidationError, schema: Json) -> Iterator[str]:
 
 
 def _said(error: ValidationError) -> str:
-    return f"as its schema says ({error.message})"
+    return f"as its schema says ({' '.join(error.message.split())})"
 
 
 def _should(field: Json) -> str:
@@ -152,5 +154,10 @@ def _below(schema: Json, path: list[str | int]) -> Json:
 
 def _place(path: list[str | int]) -> str:
     """`orders[3].amount`"""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{_plain(key)}" for key in path)
     return text.removeprefix(".")
+
+
+def _plain(key: str) -> str:
+    """A key that a model made up may hold anything, line breaks too."""
+    return key if key.isprintable() and len(key) <= _LONGEST_KEY else shown(key)
