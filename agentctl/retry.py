@@ -23,5 +23,5 @@ class Backoff:
     def wait(self, retry: int, *, retry_after: float | None = None, draw: float | None = None) -> float:
         """Seconds before retry `retry` (1, 2, ...). A server's `retry_after` is the least it will be."""
         chance = random.random() if draw is None else draw
-        jittered = min(self.ceiling, self.base * 2 ** (retry - 1)) * chance
+        jittered = min(self.ceiling, self.base * 2.0 ** (retry - 1)) * chance
         return max(jittered, retry_after or 0.0)

@@ -21,7 +21,7 @@ _SCALARS = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """One field: its reducer, its default, and how what is written to it is checked."""
+    """One field: its reducer, its default (with a reducer: its identity), and how what is written is checked."""
 
     name: str
     check: Check
@@ -69,9 +69,8 @@ class State:
         """The state before the first turn: reducers at their identity, the rest at their defaults."""
         state = cls(fields)
         for plan in fields.values():
-            start = initial(plan)
-            if start is not None:
-                state._put(plan.name, detached(start[0]))
+            if plan.has_default:
+                state._put(plan.name, detached(plan.default))
         return state
 
     @classmethod
@@ -114,12 +113,12 @@ class State:
 
     def reset(self, name: str) -> None:
         """Back to the field's default, or to nothing."""
-        start = initial(self.fields[name])
-        if start is None:
+        plan = self.fields[name]
+        if plan.has_default:
+            self._put(name, detached(plan.default))
+        else:
             self.size -= self.sizes.pop(name, 0)
             self.values.pop(name, None)
-        else:
-            self._put(name, detached(start[0]))
 
     def _fitting(self, plan: FieldPlan, value: Json) -> Json:
         if plan.first is not None and isinstance(value, list):
@@ -195,23 +194,6 @@ class State:
         self.sizes[name] = size
         self.values[name] = value
         self.seen.pop(name, None)
-
-
-def initial(plan: FieldPlan) -> tuple[Json] | None:
-    """What a field starts with, in a tuple of one; None when it starts with nothing."""
-    if plan.has_default:
-        return (plan.default,)
-    match plan.reduce:
-        case "append" | "extend" | "union":
-            return ([],)
-        case "merge":
-            return ({},)
-        case "sum":
-            return (0,)
-        case "last" | "max" | "min":
-            return None
-        case _:
-            assert_never(plan.reduce)
 
 
 def detached(value: Json) -> Json:

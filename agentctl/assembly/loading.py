@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from agentctl.assembly.environment import Environment, read_environment
 from agentctl.assembly.limits import with_limits
@@ -24,6 +24,7 @@ from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph
 from agentctl.ids import new_uuid
 from agentctl.json import Json
+from agentctl.models.calling import ProviderPool
 from agentctl.sinks.jsonl import JsonLinesSink
 from agentctl.spec.document import Document, read_document
 from agentctl.spec.finding import Finding
@@ -85,13 +86,37 @@ def from_document(
 
 @dataclass(frozen=True)
 class LoadedGraph:
-    """A graph ready to run. Every method has an `a…` twin for use inside a running event loop."""
+    """A graph ready to run. Every method has an `a…` twin for use inside a running event loop.
+
+    Models stay warm from one run to the next, until `close` or the end of a `with`.
+    """
 
     graph: Graph
     environment: Environment
     options: Mapping[str, Json] = field(default_factory=dict)
     store: Path | None = None
     durability: str = "normal"
+    providers: ProviderPool = field(default_factory=ProviderPool)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self.aclose()
+
+    def close(self) -> None:
+        """As `aclose`, from synchronous code."""
+        _wait(self.aclose())
+
+    async def aclose(self) -> None:
+        """Let the models go; the next run starts them again."""
+        await self.providers.close()
 
     def run(self, inputs: Mapping[str, Json] | None = None, **settings: Json) -> Outcome:
         """As `arun`, from synchronous code."""
@@ -178,7 +203,9 @@ class LoadedGraph:
         folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")
         store = open_thread_store(folder, durability="full" if self.durability == "full" else "normal")
         memo = open_memo(folder) if cache and self._remembers() else None
-        world = LiveWorld(self.graph, self.environment.values, memo, memo_secret(folder), answer)
+        world = LiveWorld(
+            self.graph, self.environment.values, self.providers, memo, memo_secret(folder), answer
+        )
         own: list[Sink] = [JsonLinesSink(folder / "events.jsonl")] if self.graph.jsonl else []
         try:
             await world.prepare()

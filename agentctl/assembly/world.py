@@ -26,14 +26,20 @@ from agentctl.tools.worker import PythonCall, WorkerPool
 
 
 class LiveWorld:
-    """See engine.World. Providers and workers are started when first used and kept until `close`."""
+    """See engine.World. Workers are started when first used and kept until `close`; providers outlive it."""
 
     def __init__(
-        self, graph: Graph, env: Mapping[str, str], memo: Memo | None, secret: bytes, ask: Ask | None = None
+        self,
+        graph: Graph,
+        env: Mapping[str, str],
+        providers: ProviderPool,
+        memo: Memo | None,
+        secret: bytes,
+        ask: Ask | None = None,
     ) -> None:
         self._graph = graph
         self._names = {"env": dict(env)}
-        self._providers = ProviderPool()
+        self._providers = providers
         self._workers = WorkerPool()
         self._in_process = InProcessTools()
         self._caller = ToolCaller(self._work, memo, secret)
@@ -88,10 +94,9 @@ class LiveWorld:
         return time.time()
 
     async def close(self) -> None:
-        """End the workers and the clients."""
+        """End the workers and close the memo."""
         await self._workers.close()
         await self._in_process.close()
-        await self._providers.close()
         if self._memo is not None:
             await self._memo.close()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from agentctl.json import Json
+from agentctl.state import Reducer
 
 TYPE_NAMES = ("string", "number", "integer", "boolean", "object", "array", "null")
 """The type names of JSON Schema."""
@@ -14,7 +16,7 @@ SCHEMA_MARKS = frozenset({"enum", "const", "properties", "items", "anyOf", "$ref
 """Keys that make a mapping a JSON Schema, as a known `type` does; any other mapping is an object's fields."""
 STATE_KEYS = frozenset({"default", "reduce", "keep", "first"})
 """Keys of a state field that are no part of its type."""
-REDUCERS = ("last", "append", "extend", "union", "merge", "sum", "max", "min")
+REDUCERS = get_args(Reducer)
 IDENTITIES: dict[str, Json] = {"append": [], "extend": [], "union": [], "merge": {}, "sum": 0}
 """What a field with a reducer holds before anything is written; `max` and `min` have none."""
 
@@ -31,7 +33,7 @@ class FieldType:
     schema: Json
     default: Json
     has_default: bool
-    reduce: str
+    reduce: Reducer
     keep: int | None
     first: int | None
     is_messages: bool
@@ -74,7 +76,7 @@ def state_field(type: Json) -> FieldType:
     """A state field by its type. A field that is optional (`string?`) holds null until it is written."""
     said = type if isinstance(type, dict) and is_schema(type) else {}
     is_messages = type == MESSAGES or said.get("type") == MESSAGES
-    reduce = said.get("reduce", "last")
+    reduce: Reducer = said.get("reduce", "last")
     identity = [] if is_messages else IDENTITIES.get(reduce)
     default = said.get("default", identity)
     return FieldType(
