@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.desk import GRAPH, REPLIES, make_desk
-from tests.cli.shell import COMMAND, agentctl, environment
+from tests.cli.shell import COMMAND, agentctl, environment, here
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -30,9 +30,9 @@ def test_a_pipe_sees_the_answer_and_nothing_else(desk: Path) -> None:
     assert done.stdout == 'answer: "Like this: Answer: keys <keys>"\ndesk: help\n'
 
 
-def test_one_output_is_its_text(desk: Path) -> None:
+def test_one_output_is_its_text(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_desk(desk, graph=GRAPH.replace("output: [answer, desk]", "output: [answer]"))
-    done = agentctl("run", "graph.yaml", "-i", "question=keys", cwd=desk)
+    done = here(capsys, "run", "graph.yaml", "-i", "question=keys", cwd=desk)
     assert done.stdout == "Like this: Answer: keys <keys>\n"
 
 
@@ -59,18 +59,18 @@ def test_json_is_the_whole_outcome_in_one_object(desk: Path) -> None:
     assert shown["usage"]["input"] > 0
 
 
-def test_a_log_tells_more_with_v_and_nothing_with_q(desk: Path) -> None:
-    loud = agentctl("run", "graph.yaml", "-i", "question=keys", "-v", cwd=desk)
+def test_a_log_tells_more_with_v_and_nothing_with_q(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loud = here(capsys, "run", "graph.yaml", "-i", "question=keys", "-v", cwd=desk)
     assert "1: sort (agent)" in loud.stderr
     assert re.search(r"^2: look_up .*\"keys\".* · ", loud.stderr, re.MULTILINE)
     assert loud.stderr.splitlines()[-1].startswith("done · 3 steps · 2 model calls · 1 tool call")
-    again = agentctl("run", "graph.yaml", "-i", "question=keys", "-v", cwd=desk)
+    again = here(capsys, "run", "graph.yaml", "-i", "question=keys", "-v", cwd=desk)
     assert "from memo" in again.stderr
     assert (
         "from memo"
-        not in agentctl("run", "graph.yaml", "-i", "question=keys", "-v", "--no-cache", cwd=desk).stderr
+        not in here(capsys, "run", "graph.yaml", "-i", "question=keys", "-v", "--no-cache", cwd=desk).stderr
     )
-    quiet = agentctl("run", "graph.yaml", "-i", "question=keys", "-q", cwd=desk)
+    quiet = here(capsys, "run", "graph.yaml", "-i", "question=keys", "-q", cwd=desk)
     assert quiet.stderr == ""
 
 
@@ -102,22 +102,26 @@ def test_inputs_come_from_a_file_a_pipe_and_the_command_line_typed(desk: Path) -
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_given_wrongly_is_said_before_anything_runs(desk: Path, args: list[str], says: str) -> None:
-    done = agentctl("run", "graph.yaml", *args, cwd=desk)
+def test_what_is_given_wrongly_is_said_before_anything_runs(
+    desk: Path, args: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here(capsys, "run", "graph.yaml", *args, cwd=desk)
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
 
 
-def test_a_file_that_is_not_there_is_exit_2(tmp_path: Path) -> None:
-    done = agentctl("run", "no.yaml", cwd=tmp_path)
+def test_a_file_that_is_not_there_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here(capsys, "run", "no.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert "no.yaml" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_an_invalid_graph_shows_its_findings_and_does_not_run(desk: Path) -> None:
+def test_an_invalid_graph_shows_its_findings_and_does_not_run(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_desk(desk, graph=GRAPH.replace("then: by_desk", "then: by_dsk"))
-    done = agentctl("run", "graph.yaml", "-i", "question=keys", cwd=desk)
+    done = here(capsys, "run", "graph.yaml", "-i", "question=keys", cwd=desk)
     assert (done.returncode, done.stdout) == (1, "")
     assert "by_dsk" in done.stderr
     assert "G203" in done.stderr
@@ -150,15 +154,17 @@ def test_a_question_without_a_person_waits_and_the_line_it_prints_answers_it(des
     assert "no turn to resume" in again.stderr
 
 
-def test_a_wrong_answer_is_refused_and_a_suspended_turn_can_be_abandoned(desk: Path) -> None:
-    agentctl("run", "graph.yaml", "-i", "question=money", "--thread", "t", cwd=desk)
-    wrong = agentctl("resume", "t", "--answer", "sign=maybe", cwd=desk)
+def test_a_wrong_answer_is_refused_and_a_suspended_turn_can_be_abandoned(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here(capsys, "run", "graph.yaml", "-i", "question=money", "--thread", "t", cwd=desk)
+    wrong = here(capsys, "resume", "t", "--answer", "sign=maybe", cwd=desk)
     assert wrong.returncode == 2
     assert "approve or reject" in wrong.stderr
-    refused = agentctl("run", "graph.yaml", "-i", "question=keys", "--thread", "t", cwd=desk)
+    refused = here(capsys, "run", "graph.yaml", "-i", "question=keys", "--thread", "t", cwd=desk)
     assert refused.returncode == 2
     assert "--abandon" in refused.stderr
-    instead = agentctl("run", "graph.yaml", "-i", "question=keys", "--thread", "t", "--abandon", cwd=desk)
+    instead = here(capsys, "run", "graph.yaml", "-i", "question=keys", "--thread", "t", "--abandon", cwd=desk)
     assert instead.returncode == 0
 
 
@@ -194,9 +200,9 @@ def test_a_signal_stops_a_model_call_and_the_line_it_prints_goes_on(
     )
 
 
-def test_events_are_appended_to_a_file(desk: Path) -> None:
+def test_events_are_appended_to_a_file(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
-        agentctl("run", "graph.yaml", "-i", "question=keys", "--events", "events.jsonl", cwd=desk)
+        here(capsys, "run", "graph.yaml", "-i", "question=keys", "--events", "events.jsonl", cwd=desk)
     lines = [json.loads(line) for line in (desk / "events.jsonl").read_text().splitlines()]
     types = [line["type"] for line in lines]
     assert types.count("run.started") == types.count("run.ended") == 2

@@ -24,7 +24,7 @@ def test_a_good_file_is_silent_and_a_bad_one_is_shown_with_its_line(tmp_path: Pa
     assert run(["validate", str(good), str(bad)]) == 1
     shown = capsys.readouterr().out
     assert "G203" in shown
-    assert f"{bad}:29:" in shown
+    assert f"{bad}:28:" in shown
     assert "did you mean" in shown
     assert "\x1b" not in shown
 
@@ -36,7 +36,7 @@ def test_json_has_the_shape_that_is_promised(tmp_path: Path, capsys: Captured) -
     assert (shown["v"], shown["valid"], shown["errors"]) == (1, False, len(shown["findings"]))
     finding = next(finding for finding in shown["findings"] if finding["code"] == "G203")
     assert set(finding) == {"code", "severity", "message", "hint", "file", "start", "end", "path", "fix"}
-    assert finding["start"]["line"] == 29
+    assert finding["start"]["line"] == 28
     good = make_desk(tmp_path / "good")
     assert run(["validate", str(good), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["findings"] == []
@@ -83,7 +83,7 @@ def test_validate_imports_nothing_heavy_and_runs_nothing_of_the_file(tmp_path: P
 import sys
 from agentctl.cli.main import run
 code = run(["validate", {str(file)!r}])
-heavy = {{"openai", "xllamacpp", "pydantic", "jsonschema", "rich", "asyncio"}}
+heavy = {{"openai", "xllamacpp", "pydantic", "jsonschema", "rich", "agentctl.engine.executor"}}
 print(sorted(heavy & set(sys.modules)), code)
 """
     done = subprocess.run(
