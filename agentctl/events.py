@@ -85,28 +85,32 @@ class EventStream:
     facts: TurnFacts
     sinks: Sequence[Sink] = ()
     seq: int = 0
-    wanted: dict[str, bool] = field(default_factory=dict)
+    wanted: dict[str, tuple[Sink, ...]] = field(default_factory=dict)
+    """The sinks that want a type, asked once for each type."""
 
     def wants(self, type: str) -> bool:
         """Whether any sink wants events of this type; what the answer costs is paid once."""
-        known = self.wanted.get(type)
-        if known is None:
-            known = self.wanted[type] = any(sink.wants(type) for sink in self.sinks)
-        return known
+        return bool(self._who_wants(type))
 
     def publish(self, type: str, step: int = 0, path: str = "", attempt: int = 1, /, **data: Json) -> None:
         """Number an event and hand it to the sinks."""
         self.seq += 1
-        if not self.wants(type):
+        sinks = self._who_wants(type)
+        if not sinks:
             return
         event = Event(self.facts, self.seq, time.time(), type, step, path, attempt, data)
-        for sink in self.sinks:
-            if sink.wants(type):
-                sink.emit(event)
+        for sink in sinks:
+            sink.emit(event)
 
     async def settle(self) -> None:
         for sink in self.sinks:
             await sink.settle()
+
+    def _who_wants(self, type: str) -> tuple[Sink, ...]:
+        known = self.wanted.get(type)
+        if known is None:
+            known = self.wanted[type] = tuple(sink for sink in self.sinks if sink.wants(type))
+        return known
 
 
 def new_run_id() -> str:

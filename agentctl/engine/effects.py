@@ -102,7 +102,13 @@ class Effects:
         self.tape.take(record)
 
     async def record(self, records: list[Json], *, sync: bool = False) -> None:
-        """Append to the log and take into the tape.
+        """Append to the log and take into the tape."""
+        await self.keep(records, sync=sync)
+        for record in records:
+            self.tape.take(record)
+
+    async def keep(self, records: list[Json], *, sync: bool = False) -> None:
+        """Append to the log alone: a checkpoint is on no tape.
 
         A cancelled append is still made (a log's contract), so a cancellation that comes here counts at the
         next wait instead: what was answered stays answered.
@@ -111,8 +117,6 @@ class Effects:
             await self.log.append(records, sync=sync)
         except asyncio.CancelledError:
             self.watch.again()
-        for record in records:
-            self.tape.take(record)
 
     async def _ask(
         self, place: Place, of: str, request: str, ask: Callable[[], Awaitable[Answer]], write: bool

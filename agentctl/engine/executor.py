@@ -25,6 +25,7 @@ YIELD_EVERY = 0.02
 """Seconds after which a turn that never waits lets the loop run, so that Ctrl-C is heard."""
 SNAPSHOT_FLOOR = 64 * 1024
 """Bytes of updates below which folding them is cheaper than a snapshot."""
+NOTHING = NodeResult()
 
 
 @dataclass(slots=True)
@@ -117,7 +118,8 @@ class Executor:
     async def _step(self, node: Node) -> Ended | None:
         turn, passage = self.turn, self.passage
         turn.node = node.name
-        await self._check_time()
+        if self._may_be_late():
+            await self._check_time()
         visit = turn.budget.begin_last(node) if passage.limit else turn.budget.begin(node)
         turn.step += 1
         events = turn.events
@@ -127,9 +129,10 @@ class Executor:
         if visit > 1:
             record["visit"] = visit
         began = time.monotonic()
-        result, error = NodeResult(), None
+        result, error = NOTHING, None
         try:
-            outcome = await self._attempts(node)
+            # without a coroutine where there is nothing to wait for: it would cost more than the work
+            outcome = self._set(node) if type(node) is SetNode else await self._attempts(node)
         except LimitReached as reached:
             self._meet(reached)
             error = NodeError("limit", str(reached))
@@ -202,6 +205,8 @@ class Executor:
     def _within_size(self, routed: Routed) -> Routed:
         """Where to go, unless the state has grown over its size."""
         turn = self.turn
+        if turn.state.size <= turn.graph.limits.state_size:
+            return routed
         try:
             turn.budget.check_state(turn.state.size)
         except LimitReached as reached:
@@ -226,7 +231,7 @@ class Executor:
         if passage.updates > max(SNAPSHOT_FLOOR, 2 * turn.state.size):
             records.append(self._snapshot(record))
             passage.updates = 0
-        await turn.effects.record(records)
+        await turn.effects.keep(records)
 
     def _snapshot(self, step: dict[str, Json]) -> dict[str, Json]:
         """The whole state, and where the turn is, so that nothing before it need be read."""
@@ -242,6 +247,12 @@ class Executor:
             inside["limit"] = step["limit"]
         values, digest = turn.state.values, turn.state.digest
         return {"kind": "snapshot", "n": turn.step, "values": values, "digest": digest, "turn": inside}
+
+    def _may_be_late(self) -> bool:
+        """Whether the tape or the clock could say that the turn's time is over."""
+        if self.turn.effects.tape.effects:
+            return True
+        return self._before + time.monotonic() - self._began >= self.turn.budget.time_allowed()
 
     async def _check_time(self) -> None:
         """Raises LimitReached when the turn's time is over; a replay takes it from the tape."""
@@ -259,14 +270,15 @@ class Executor:
         if record is not None:
             raise LimitReached(*record["limit"])
 
+    def _set(self, node: SetNode) -> NodeResult | NodeError:
+        try:
+            return run_set(self.turn, node)
+        except ExpressionError as error:
+            return _as_node_error(error)
+
     async def _attempts(self, node: Node) -> NodeResult | NodeError:
         """Try the node as often as its `retry` says."""
         turn = self.turn
-        if type(node) is SetNode:
-            try:
-                return run_set(turn, node)
-            except ExpressionError as error:
-                return _as_node_error(error)
         backoff = Backoff(attempts=node.attempts)
         for attempt in range(1, node.attempts + 1):
             place = Place(str(turn.step), attempt)

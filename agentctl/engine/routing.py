@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentctl.errors import NodeError
 from agentctl.graph.plan import ConditionRouter, Graph, ValueRouter
 from agentctl.json import Json, encode
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """A node or `end`, and the routers on the way, each with what it chose."""
 
     node: str

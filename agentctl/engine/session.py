@@ -221,12 +221,12 @@ class _Keeper:
         self.snapshot_seq = head.snapshot_seq
 
     async def append(self, records: Sequence[Json], *, sync: bool = False) -> int:
-        """See Log; a snapshot among the records is noted in the head."""
+        """See Log; a snapshot, always the last of its records, is noted in the head."""
         last = await self.log.append(records, sync=sync)
-        for seq, record in enumerate(records, last - len(records) + 1):
-            if record["kind"] == "snapshot":
-                self.snapshot_seq = seq
-                await self.save("running", self.head.turns, record["n"])
+        record = records[-1]
+        if record["kind"] == "snapshot":
+            self.snapshot_seq = last
+            await self.save("running", self.head.turns, record["n"])
         return last
 
     async def save(self, status: Json, turns: int, steps: int, outcome: Outcome | None = None) -> None:

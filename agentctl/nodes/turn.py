@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from agentctl.graph.plan import AgentPlan, AskNode, ToolPlan
 from agentctl.json import Json
@@ -44,11 +46,10 @@ class Reference:
     """`text` or `json` of a reply, `result` of a tool, then keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeResult:
+class NodeResult(msgspec.Struct, frozen=True):
     """What a node wants written, and which of it is already on the tape."""
 
-    writes: list[Write] = field(default_factory=list)
+    writes: list[Write] = []
     references: tuple[Reference, ...] = ()
     next: str | None = None
     """Where to go instead of `then`."""

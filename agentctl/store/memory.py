@@ -16,7 +16,8 @@ from agentctl.store.protocols import Head, MemoEntry
 class MemoryContents:
     """What stores in memory hold. Two stores over the same contents stand for two processes at one folder."""
 
-    logs: dict[str, list[bytes]] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
+    """Records as text: bytes of the encoder's would each keep the kilobyte they were written into."""
     heads: dict[str, Head] = field(default_factory=dict)
     """In the order of writing."""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class MemoryThreadLog:
 
     async def append(self, records: Sequence[Json], *, sync: bool = False) -> int:
         self._check_open()
-        encoded = [encode(record) for record in records]
+        encoded = [encode(record).decode() for record in records]
         if encoded:
             self._store.contents.logs[self._thread] = self._records
             self._records += encoded
