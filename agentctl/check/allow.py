@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from agentctl.check.severity import severity_of
 from agentctl.spec.document import Document
@@ -16,8 +17,7 @@ _REST = re.compile(r"\s+(?P<code>[A-Z]\w{2,3})\b(?:\s+because\b\s*(?P<reason>.*\
 _MARK = "agentctl:"
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(Struct, frozen=True):
     """An allow comment. `line` is the line it speaks of: its own, or the next one when it stands alone."""
 
     file: Path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, names_in, result_saves, text
 from agentctl.check.shapes import keys_of, picked
@@ -12,8 +13,7 @@ from agentctl.json import Json
 from agentctl.spec.finding import Keys
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A value on its way to a field."""
 
     title: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Work, mapping, names_in, placed_names, text
 from agentctl.json import Json
@@ -14,8 +15,7 @@ Thing = tuple[str, str]
 """("graph" | "agent" | "tool", name)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One thing that names another, and where."""
 
     caller: Thing

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.resources import files
+
+from msgspec import Struct, field
 
 from agentctl.check.severity import severity_of
 from agentctl.errors import AgentctlError
@@ -16,8 +17,7 @@ _HEADING = re.compile(r"# (?P<code>\w+): (?P<title>.+)")
 _FENCE = re.compile(r"^```(?P<kind>\w+)(?: (?P<file>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """What there is to say about one code. `bad` gives the finding, `good` does not; both are whole files."""
 
     code: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from msgspec import Struct
 
 from agentctl.json import Json
 from agentctl.spec.document import Document
@@ -20,8 +21,7 @@ _GROUPS = ("fallback", "race", "vote", "among")
 TargetKind = Literal["start", "then", "on_error", "on_timeout", "on_limit", "arm"]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A word that says where to go next, and where that word stands."""
 
     name: str
@@ -31,8 +31,7 @@ class Target:
     """The node or router that goes there; empty for `start` and `on_limit`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(Struct, frozen=True):
     """One field that a piece of work writes; `key` picks from the result, None is the whole of it."""
 
     field: str
@@ -43,8 +42,7 @@ class Save:
     """Whether the field's name stands as a key of the file (else as a value)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class Work(Struct, frozen=True, eq=False):
     """A thing with a verb: a node, a branch of a `parallel`, or what a `map` does with each item."""
 
     node: str
@@ -67,8 +65,7 @@ class Work:
         return text(self.data.get(verb))
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field of a graph's state; anything goes in one whose type is wrong, which is another rule's business."""
 
     name: str
@@ -91,8 +88,7 @@ class Field:
         return self.type.has_default
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True, eq=False, dict=True):
     """The root graph (its name is empty) or one of `graphs:`."""
 
     name: str
@@ -145,8 +141,7 @@ class Graph:
         return not all(self.knows(target) for target in self.targets)
 
 
-@dataclass(frozen=True)
-class FileModel:
+class FileModel(Struct, frozen=True, eq=False, dict=True):
     """A file as the rules see it. It holds what is there, and passes over what has no right shape."""
 
     document: Document

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agentctl.json import Json, encode
 
@@ -73,8 +74,7 @@ def type_of_value(value: Json) -> str:
             return "object"
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
+class Misfit(Struct, frozen=True):
     """Why a value does not fit: at `where` (`[]` an item, `.x` a key), `have` is given and `want` is wanted."""
 
     where: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, text
 from agentctl.expressions import Analysis, Reference, analyse_bare, analyse_template
@@ -21,8 +22,7 @@ _MCP_TEMPLATES = ("url", "headers", "env", "command")
 _EVENT_TEMPLATES = ("ids", "sinks")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Site:
+class Site(Struct, frozen=True, eq=False):
     """One expression of a file: a bare one, or a text with `${{ }}` in it."""
 
     keys: Keys

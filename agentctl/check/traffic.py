@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, placed_names, text
 from agentctl.check.sites import Sites
@@ -14,8 +15,7 @@ UNREADABLE = frozenset(("E401", "E402", "E403", "E404", "E405"))
 """Problems after which it is not known what an expression reads."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """What goes in and out of a graph's fields."""
 
     graph: Graph

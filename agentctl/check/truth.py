@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import product
+
+from msgspec import Struct
 
 from agentctl.check.shapes import closed_values, value_text
 from agentctl.expressions import Analysis, ExpressionError, compile_bare
@@ -15,8 +16,7 @@ _MOST_CASES = 256
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A condition's answers: what it reads, every case named by its values, and those where it is true."""
 
     paths: tuple[str, ...]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from agentctl.check.flow import END, FileModel, mapping, members_of, placed_names, text
 from agentctl.check.place import at_value, did_you_mean
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
-from agentctl.spec.functions import read_function
-from agentctl.spec.python_source import UnreadableSource
 
 _OWN_PROVIDERS = frozenset(("openai", "local", "scripted"))
 _OWN_MODELS = ("local", "scripted")
@@ -103,6 +100,10 @@ def unknown_node_at_limit(file: FileModel) -> Iterator[Finding]:
 
 def _problem_of_function(folder: Path, reference: str) -> tuple[str, str | None] | None:
     """What is wrong with `module:function` under a folder, as a message and a hint; None when it is there."""
+    # needed by files with Python tools only
+    from agentctl.spec.functions import read_function
+    from agentctl.spec.python_source import UnreadableSource
+
     try:
         read_function(folder, reference)
     except UnreadableSource as error:
@@ -160,6 +161,8 @@ def _provider_models(file: FileModel) -> Iterator[tuple[str, Keys]]:
 
 def _providers() -> frozenset[str]:
     """The providers installed here; their names are read, nothing of them is loaded."""
+    from importlib.metadata import entry_points  # 20 ms, for a name that is none of ours
+
     return _OWN_PROVIDERS | {entry.name for entry in entry_points(group="agentctl.providers")}
 
 

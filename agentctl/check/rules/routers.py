@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, mapping
 from agentctl.check.place import at_key, at_value, at_word, did_you_mean
@@ -15,8 +16,7 @@ from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 
 
-@dataclass(frozen=True, slots=True)
-class Router:
+class Router(Struct, frozen=True):
     """A router and where it stands."""
 
     graph: Graph
