@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from agentctl.spec.document import document_from_texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentctl.check.check import check
 from agentctl.check.report import as_json, as_text
+from agentctl.spec.document import document_from_texts
 
 CASES = Path(__file__).parent.parent / "cases" / "check"
 TEXTS = [file.read_text() for file in sorted((CASES / "ok").glob("*.yaml"))]
