@@ -46,12 +46,6 @@ class Records:
             raise _missing(thread, first - 1)
         return self._verified(thread, rows, first)[1]
 
-    def last_number(self, thread: str) -> int:
-        """The number of the last record, which is not checked; 0 when there is none."""
-        prefix = _prefix(thread)
-        keys = self._table.keys(prefix, prefix + _LAST, limit=1, down=True)
-        return _number_of(thread, keys[0]) if keys else 0
-
     def read(self, thread: str, first: int, last: int | None) -> tuple[list[tuple[int, Json]], Tail | None]:
         """Records `first` to `last`, and the log's end where it was reached. Raises DamagedRecord."""
         prefix = _prefix(thread)
@@ -102,8 +96,13 @@ class Records:
         return [*self.keys_from(thread, 0), NAME + thread]
 
     def threads(self) -> list[str]:
-        """Every thread that has records, in the order of their names."""
+        """Every thread that has records, in the order of their names, as the index of keys has them."""
         return [key[len(NAME) :] for key in self._table.keys(NAME, NAME + "\U0010ffff")]
+
+    def check_listed(self, thread: str) -> None:
+        """Raises DamagedRecord when a thread stands in the index of keys and nowhere else."""
+        if self._table.get(NAME + thread) is None:
+            raise DamagedRecord(f"thread `{thread}` is damaged: it is listed, but was never written")
 
     def check_nothing_hidden(self, thread: str, tail: Tail) -> None:
         """Raises DamagedRecord when a log has records that the index of keys does not show.

@@ -90,7 +90,7 @@ class DiskThreadStore:
         row = self._head_row(thread)
         if row is not None:
             return row.head
-        if not self._there() or self._records.last_number(thread) == 0:
+        if not self._there() or self._records.tail(thread).seq == 0:
             return None
         self._heads.check_whole()  # a killed process left no head, or a damaged index hides it
         return self._headless(thread)
@@ -227,7 +227,8 @@ class DiskThreadStore:
         return None if value is None else _head_row(thread, value)
 
     def _headless(self, thread: str) -> Head:
-        return Head(thread=thread, seq=self._records.last_number(thread))
+        self._records.check_listed(thread)
+        return Head(thread=thread, seq=self._records.tail(thread).seq)
 
     def _check_end(self, thread: str, tail: Tail, row: _HeadRow | None) -> None:
         """Raises DamagedRecord when a log ends before its time."""

@@ -63,7 +63,7 @@ async def read_all(folder: Path, threads: Sequence[str]) -> dict[str, list[Json]
 def test_what_was_acknowledged_before_sigkill_is_there_and_nothing_half(tmp_path: Path) -> None:
     chance = random.Random(7)
     acknowledged = {"a": 0, "b": 0, "c": 0}
-    for _ in range(12):
+    for _ in range(10):
         with writer(str(tmp_path)) as process:
             assert process.stdout is not None
             for _ in range(chance.randrange(2, 400)):
