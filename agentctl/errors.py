@@ -13,9 +13,11 @@ ErrorClass = Literal[
     "tool_failed",
     "tool_unavailable",
     "limit",
-    "expression",
 ]
-"""The classes that `on_error` routes by; `expression`, an expression that failed, has no arm of its own but `else`."""
+"""The classes that `on_error` routes by."""
+
+FailureClass = ErrorClass | Literal["expression"]
+"""What a node's failure can be: an expression that failed is the file's own fault, and only `else` takes it."""
 
 
 class AgentctlError(Exception):
@@ -60,14 +62,14 @@ class NodeError(AgentctlError):
 
     def __init__(
         self,
-        error_class: ErrorClass,
+        error_class: FailureClass,
         message: str,
         *,
         hint: str | None = None,
         origin: Literal["model", "tool", "engine"] = "engine",
     ) -> None:
         super().__init__(message, hint=hint)
-        self.error_class: ErrorClass = error_class
+        self.error_class: FailureClass = error_class
         self.origin = origin
 
 

@@ -14,10 +14,11 @@ from agentctl.engine.world import Ask, OnRetry
 from agentctl.errors import CannotRun
 from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
-from agentctl.json import Json
+from agentctl.json import Json, digest
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
 from agentctl.retry import Backoff
+from agentctl.spec.functions import read_function
 from agentctl.store.protocols import Memo
 from agentctl.tools.call import Answered, Call, ToolCaller
 from agentctl.tools.code_digest import code_digest
@@ -82,10 +83,12 @@ class LiveWorld:
         """See engine.World; read once, as a worker reads the code once."""
         known = self._code.get(tool.name)
         if known is None:
-            function = tool.function
-            assert function is not None
+            assert tool.function is not None
+            functions = [tool.function]
+            if tool.setup is not None:
+                functions.append(read_function(tool.function.folder, tool.setup))
             project = self._graph.path.parent
-            known = code_digest(function.file, function.name, project, function.folder)
+            known = digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
             self._code[tool.name] = known
         return known
 
@@ -100,17 +103,18 @@ class LiveWorld:
         if self._memo is not None:
             await self._memo.close()
 
-    async def _work(self, tool: ToolPlan, arguments: Json, idempotency_key: str | None) -> Json:
-        function = tool.function
+    async def _work(self, call: Call) -> Json:
+        tool, function = call.tool, call.tool.function
         assert function is not None
         spec = PythonCall(function.file, function.name, function.folder, tool.setup, self.code_digest(tool))
         pool = self._in_process if tool.in_process else self._workers
         return await pool.call(
             spec,
-            arguments,
+            call.arguments,
             timeout=tool.timeout,
             max_result=tool.max_result,
-            idempotency_key=idempotency_key if function.accepts_key else None,
+            idempotency_key=call.idempotency_key if function.accepts_key else None,
+            context=call.context,
         )
 
     def _settings(self, model: ModelPlan) -> ModelSettings:

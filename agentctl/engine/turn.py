@@ -113,6 +113,7 @@ class Turn:
                 tenant=self.run["tenant"],
                 code=self.world.code_digest(tool) if tool.cache is not None else "",
                 idempotency_key=key,
+                context=self._context() if tool.function and tool.function.accepts_context else None,
                 before=partial(self._before_call, place, tool, arguments),
                 on_retry=partial(self._retry, "tool.retry", place, tool.name),
             )
@@ -121,6 +122,9 @@ class Turn:
         if answered.age is not None:
             answer["memo"] = {"age": round(answered.age, 3), "saved": round(answered.saved or 0.0, 4)}
         return answer
+
+    def _context(self) -> dict[str, Json]:
+        return {name: self.run[name] for name in ("thread", "turn", "id", "tenant")}
 
     async def _before_call(self, place: Place, tool: ToolPlan, arguments: Json) -> None:
         self.budget.before_tool_call()

@@ -228,10 +228,7 @@ class _Compiler:
             return None, parameters, description
         function = read_function(self.document.path.parent, str(spec.python))
         # an empty mapping means no arguments, which is not the same as leaving it out
-        if spec.parameters is UNSET:
-            parameters = function.parameters
-        else:
-            parameters = fields_schema(spec.parameters)
+        parameters = function.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
         return function, parameters, spec.description or function.description
 
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from agentctl.concurrency import SingleFlight
 from agentctl.errors import ToolError
@@ -15,12 +14,6 @@ from agentctl.json import Json, encode
 from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo, MemoEntry
 from agentctl.tools.memo_key import memo_key
-
-
-class Work(Protocol):
-    """Runs a tool once. Raises ToolError."""
-
-    async def __call__(self, tool: ToolPlan, arguments: Json, idempotency_key: str | None) -> Json: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +26,8 @@ class Call:
     code: str
     """Digest of the tool's code; empty when its answers are not remembered."""
     idempotency_key: str | None
+    context: Json
+    """Thread, turn, run and tenant, for a tool that takes `context`; None for all others."""
     before: Callable[[], Awaitable[None]]
     """Run right before the work is begun: the budget, and for a write the intent."""
     on_retry: Callable[[ToolError, float], None]
@@ -47,6 +42,10 @@ class Answered:
     saved: float | None = None
 
 
+Work = Callable[[Call], Awaitable[Json]]
+"""Runs a tool once. Raises ToolError."""
+
+
 class ToolCaller:
     """Calls tools: identical ones at the same time once, remembered ones not at all."""
 
@@ -54,7 +53,7 @@ class ToolCaller:
         self._work = work
         self._memo = memo
         self._secret = secret
-        self._flights: SingleFlight[str, tuple[Json, float]] = SingleFlight()
+        self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
 
     async def call(self, call: Call) -> Answered:
         """The result, checked. Raises ToolError."""
@@ -63,26 +62,28 @@ class ToolCaller:
         key = self._key(call)
         entry = await self._memo.get(key)
         if entry is not None:
-            return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds)
+            return _remembered(entry)
         return await self._lead_or_follow(key, call, self._memo)
 
     async def _lead_or_follow(self, key: str, call: Call, memo: Memo) -> Answered:
         led = False
 
-        async def run() -> tuple[Json, float]:
+        async def run() -> MemoEntry:
             nonlocal led
+            # a run that ended between our look and our flight has left its answer
+            entry = await memo.get(key)
+            if entry is not None:
+                return entry
             led = True
             began = time.perf_counter()
             value = await self._run(call)
-            return value, time.perf_counter() - began
+            entry = MemoEntry(value, time.time(), time.perf_counter() - began)
+            cache = call.tool.cache
+            await memo.put(key, entry, max_age=None if cache in (None, float("inf")) else cache)
+            return entry
 
-        value, seconds = await self._flights.run(key, run)
-        if not led:
-            return Answered(value, 0.0, seconds)
-        cache = call.tool.cache
-        max_age = None if cache in (None, float("inf")) else cache
-        await memo.put(key, MemoEntry(value, time.time(), seconds), max_age=max_age)
-        return Answered(value)
+        entry = await self._flights.run(key, run)
+        return Answered(entry.value) if led else _remembered(entry)
 
     async def _run(self, call: Call) -> Json:
         tool = call.tool
@@ -90,7 +91,7 @@ class ToolCaller:
         backoff = Backoff(attempts=tool.attempts)
         for attempt in range(1, tool.attempts + 1):
             try:
-                return _checked(tool, await self._work(tool, call.arguments, call.idempotency_key))
+                return _checked(tool, await self._work(call))
             except ToolError as error:
                 if attempt == tool.attempts or error.error_class == "bad_answer":
                     raise
@@ -104,12 +105,17 @@ class ToolCaller:
         return memo_key(
             definition=tool.definition,
             code=call.code,
-            arguments=call.arguments,
+            # what a tool knows of its thread may be in its answer, so no other thread is given it
+            arguments=call.arguments if call.context is None else [call.arguments, call.context],
             tenant=call.tenant,
             env={},
             secret=self._secret,
             sandbox=None,
         )
+
+
+def _remembered(entry: MemoEntry) -> Answered:
+    return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds)
 
 
 def _checked(tool: ToolPlan, value: Json) -> Json:

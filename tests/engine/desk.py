@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentctl.spec.document import document_from_texts
-
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.replay import ReplayReport, replay
 from agentctl.engine.session import Request, Session
@@ -21,6 +19,7 @@ from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
 from agentctl.json import encode
 from agentctl.messages import ChatReply, ChatRequest, ToolCall, Usage
+from agentctl.spec.document import document_from_texts
 from agentctl.store.memory import MemoryThreadStore
 from agentctl.store.protocols import ThreadStore
 from agentctl.tools.call import Answered, Call, ToolCaller
@@ -96,9 +95,9 @@ class Desk:
     async def call_tool(self, call: Call) -> Answered:
         return await self.caller.call(call)
 
-    async def _work(self, tool: ToolPlan, arguments: Json, idempotency_key: str | None) -> Json:
-        self.worked.append((tool.name, arguments, idempotency_key))
-        result = self.tools[tool.name](**arguments)
+    async def _work(self, call: Call) -> Json:
+        self.worked.append((call.tool.name, call.arguments, call.idempotency_key))
+        result = self.tools[call.tool.name](**call.arguments)
         return await result if asyncio.iscoroutine(result) else result
 
     def code_digest(self, tool: ToolPlan) -> str:

@@ -21,7 +21,7 @@ output: [greeting]
 env: {{THE_KEY: {{secret: true}}}}
 state: {{who: string, greeting: string}}
 models:
-  default: {{model: openai/far, base_url: "{url}", api_key: "{key}", timeout: 2s, retry: {{attempts: 2}}}}
+  default: {{model: openai/far, base_url: "{url}", api_key: "{key}", timeout: 20s, retry: {{attempts: 2}}}}
 start: greet
 nodes:
   greet:
