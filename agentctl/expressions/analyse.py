@@ -20,6 +20,20 @@ Scope = Mapping[str, Json]
 
 
 def bare(text: str, scope: Scope) -> Analysis:
+    try:
+        return _bare(text, scope)
+    except RecursionError:
+        return _too_deep(text)
+
+
+def template(text: str, scope: Scope) -> Analysis:
+    try:
+        return _template(text, scope)
+    except RecursionError:
+        return _too_deep(text)
+
+
+def _bare(text: str, scope: Scope) -> Analysis:
     parsed = parse_bare(text)
     if parsed.problems:
         return _unreadable(parsed, scope)
@@ -28,7 +42,7 @@ def bare(text: str, scope: Scope) -> Analysis:
     return _of_expression(parsed, parsed.body[0], scope)
 
 
-def template(text: str, scope: Scope) -> Analysis:
+def _template(text: str, scope: Scope) -> Analysis:
     parsed = parse_template(text)
     useless = tuple(braces_that_do_nothing(parsed, scope))
     if problems := parsed.problems or tuple(not_allowed(parsed)):
@@ -37,27 +51,21 @@ def template(text: str, scope: Scope) -> Analysis:
     if alone is not None:
         return _of_expression(parsed, alone, scope)
     inference = Inference(parsed, scope)
-    try:
-        inference.read(parsed.body)
-    except RecursionError:
-        return Analysis(problems=(_too_deep(parsed),), type=STRING)
+    inference.read(parsed.body)
     return _analysis(inference, STRING, useless)
 
 
 def _of_expression(parsed: Parsed, node: nodes.Node, scope: Scope) -> Analysis:
     inference = Inference(parsed, scope)
-    try:
-        type = inference.type_of(node)
-    except RecursionError:
-        return Analysis(problems=(_too_deep(parsed),))
-    if inference.problems:
-        return _analysis(inference, type)
+    type = inference.type_of(node)
+    found = _analysis(inference, type)
+    if found.problems:
+        return found
     try:
         constant = _settled(parsed, node, scope)
     except ExpressionError as error:
         always = Problem("E403", f"it always fails: {error.message}", error.hint, error.offset, error.length)
-        return _analysis(inference, type, (always,))
-    found = _analysis(inference, type)
+        return replace(found, problems=(always,))
     return found if constant is None else replace(found, type={"const": constant.value}, constant=constant)
 
 
@@ -103,7 +111,7 @@ def _unreadable(parsed: Parsed, scope: Scope) -> Analysis:
     brackets = wrapped(parsed)
     if brackets is None:
         return Analysis(problems=parsed.problems)
-    inner = bare(brackets.inner, scope) if brackets.inner.strip() else Analysis()
+    inner = _bare(brackets.inner, scope) if brackets.inner.strip() else Analysis()
     by = brackets.offset
     return Analysis(
         tuple(
@@ -115,8 +123,10 @@ def _unreadable(parsed: Parsed, scope: Scope) -> Analysis:
     )
 
 
-def _too_deep(parsed: Parsed) -> Problem:
-    return Problem("E403", "the expression is nested too deeply", "split it", 0, len(parsed.text))
+def _too_deep(text: str) -> Analysis:
+    return Analysis(
+        problems=(Problem("E403", "the expression is nested too deeply", "split it", 0, len(text)),)
+    )
 
 
 def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

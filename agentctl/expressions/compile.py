@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import CodeType
 
 from jinja2 import nodes
@@ -24,17 +25,28 @@ _FEW = 8
 
 def bare(text: str) -> Compiled:
     """Raises ExpressionError for what is unreadable or not allowed."""
-    parsed = _checked(parse_bare(text))
-    return _Compiler(parsed).compile_value(parsed.body[0])
+    with _bounded_by_the_stack(text):
+        parsed = _checked(parse_bare(text))
+        return _Compiler(parsed).compile_value(parsed.body[0])
 
 
 def template(text: str) -> Compiled:
     """Raises ExpressionError for what is unreadable or not allowed."""
-    parsed = _checked(parse_template(text))
-    alone = lone(parsed)
-    if alone is not None:
-        return _Compiler(parsed).compile_value(alone)
-    return _Compiler(parsed).compile_text(parsed.body)
+    with _bounded_by_the_stack(text):
+        parsed = _checked(parse_template(text))
+        alone = lone(parsed)
+        if alone is not None:
+            return _Compiler(parsed).compile_value(alone)
+        return _Compiler(parsed).compile_text(parsed.body)
+
+
+@contextmanager
+def _bounded_by_the_stack(text: str) -> Iterator[None]:
+    """A caller that stands deep in the stack leaves less of it than any expression needs."""
+    try:
+        yield
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply", text=text, length=len(text)) from None
 
 
 def value_of(parsed: Parsed, node: nodes.Node) -> Json:

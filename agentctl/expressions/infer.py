@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from jinja2 import nodes
 
 from agentctl.expressions.extent import extent
+from agentctl.expressions.facts import Place, facts
 from agentctl.expressions.filter_types import FilterTypes
 from agentctl.expressions.lookups import LOOP_TYPES, Step, no_field, unknown_name
 from agentctl.expressions.operations import arithmetic, comparison_problem
 from agentctl.expressions.parse import Parsed
-from agentctl.expressions.problem import Comparison, Path, Problem, Reference
+from agentctl.expressions.problem import Comparison, Problem, Reference
 from agentctl.expressions.types import (
     ANYTHING,
     BOOLEAN,
@@ -41,9 +42,6 @@ _SIGNS = {
     "notin": "not in",
 }
 _CODES = {"state": "E410", "env": "E412", "args": "E413", "run": "E414"}
-
-Place = tuple[str, Path]
-"""A root and a path: what an `is defined` asks about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,30 +360,3 @@ class Inference:
 
     def lacks(self, node: nodes.Node, code: str, message: str, hint: str | None) -> None:
         self.problems.append(Problem(code, message, hint, *extent(self._parsed, node)))
-
-
-def facts(test: nodes.Node, holds: bool) -> frozenset[Place]:
-    """What is surely there once `test` has come out as `holds`."""
-    match test:
-        case nodes.Not():
-            return facts(test.node, not holds)
-        case nodes.And() | nodes.Or():
-            left, right = facts(test.left, holds), facts(test.right, holds)
-            return left | right if isinstance(test, nodes.And) is holds else left & right
-        case nodes.Test(name="defined" | "undefined"):
-            place = _place(test.node) if (test.name == "defined") is holds else None
-            return frozenset((place,)) if place else frozenset()
-    return frozenset()
-
-
-def _place(node: nodes.Node) -> Place | None:
-    path: list[str | int] = []
-    while not isinstance(node, nodes.Name):
-        if isinstance(node, nodes.Getattr):
-            path.append(node.attr)
-        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-            path.append(node.arg.value)
-        else:
-            return None
-        node = node.node
-    return node.name, tuple(reversed(path))

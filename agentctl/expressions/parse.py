@@ -83,13 +83,13 @@ class Parsed:
 
 @lru_cache(maxsize=2048)
 def parse_bare(text: str) -> Parsed:
-    """An expression as it stands in `when`, `by` and `over`. Never raises on what is written."""
+    """An expression as it stands in `when`, `by` and `over`. Never raises on what is written, but RecursionError in a deep stack."""
     return _parse(text, bare=True)
 
 
 @lru_cache(maxsize=2048)
 def parse_template(text: str) -> Parsed:
-    """Text with `${{ … }}`, `{% for %}` and `{% if %}`. Never raises on what is written."""
+    """Text with `${{ … }}`, `{% for %}` and `{% if %}`. Never raises on what is written, but RecursionError in a deep stack."""
     return _parse(text, bare=False)
 
 
@@ -118,9 +118,6 @@ def _parse(text: str, *, bare: bool) -> Parsed:
         return Parsed(text, tokens, index, body=_tree(tokens, bare=bare))
     except TemplateSyntaxError as error:
         return Parsed(text, tokens, index, problems=(_unreadable(error, text, tokens, index),))
-    except RecursionError:
-        problem = Problem("E403", "the expression is nested too deeply", None, 0, len(text))
-        return Parsed(text, tokens, index, problems=(problem,))
 
 
 class _Unreadable(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from types import GeneratorType
 
 import jsonschema_rs
@@ -163,7 +164,7 @@ def outcome(compiled: Callable[[str], Expression], source: str, names: Json) -> 
         return error
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(expressions, scopes)
 def test_an_accepted_expression_gives_data_of_its_type_or_an_expression_error(
     source: str, names: Json
@@ -178,13 +179,13 @@ def test_an_accepted_expression_gives_data_of_its_type_or_an_expression_error(
     assert jsonschema_rs.is_valid(analysis.type, result), (analysis.type, result)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(expressions, scopes)
 def test_what_is_refused_never_raises_anything_else_either(source: str, names: Json) -> None:
     encode(str(outcome(compile_bare, source, names)))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(expressions, scopes)
 def test_where_jinja_gives_a_value_it_is_the_same_value(source: str, names: Json) -> None:
     assume("~" not in source)  # joins as text, where JSON's words are ours: `true`, not `True`
@@ -202,7 +203,7 @@ unsettled = st.tuples(st.sampled_from(["state.done", "state.count > 1"]), st.sam
 constants = st.recursive(st.sampled_from(WORDS), _larger, max_leaves=4)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(constants | settled | unsettled.map(" or ".join), scopes)
 def test_a_value_that_nothing_changes_is_the_value_it_has(source: str, names: Json) -> None:
     constant = analyse_bare(source, SCOPE).constant
@@ -211,10 +212,57 @@ def test_a_value_that_nothing_changes_is_the_value_it_has(source: str, names: Js
         assert encode(result) == encode(constant.value)
 
 
+marks = st.sampled_from(["{%", "{%-", "{%+"])
+ends = st.sampled_from(["%}", "-%}", "%}\n", "%}\n  ", "+%}"])
+words = st.sampled_from(["a", " ", "\n", "\n  ", "{", "$", "{{ x }}", "é", "\r\n"])
+values = st.sampled_from(
+    ["${{ x }}", "${{- x }}", "${{ state.count -}}", "${{ x | default('d') }}", "{# c #}\n"]
+)
+
+
+def _longer(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    conditions = st.sampled_from(["state.done", "x is defined", "state.notes", "state.count > 0"])
+    sources = st.sampled_from(["state.notes", "[1, 2]", "'ab'", "state.customer", "state.notes if x != 'a'"])
+    loop = st.sampled_from(["", "${{ loop.index }}", "${{ loop.last }}", "{% if loop.first %}f{% endif %}"])
+    return st.one_of(
+        st.lists(inner, max_size=3).map("".join),
+        st.tuples(marks, sources, ends, loop, inner, marks, ends).map(
+            lambda p: f"{p[0]} for x in {p[1]} {p[2]}{p[3]}{p[4]}{p[5]} endfor {p[6]}"
+        ),
+        st.tuples(marks, conditions, ends, inner, marks, inner, ends).map(
+            lambda p: f"{p[0]} if {p[1]} {p[2]}{p[3]}{p[4]} else %}}{p[5]}{p[4]} endif {p[6]}"
+        ),
+    )
+
+
+templates = st.recursive(words | values, _longer, max_leaves=10)
+
+
+@settings(max_examples=250, deadline=None)
+@given(templates, scopes, st.booleans())
+def test_a_template_reads_as_jinja_reads_it(source: str, names: Json, x_is_there: bool) -> None:
+    environment = SandboxedEnvironment(
+        variable_start_string="${{",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: text(_as_data(value)),
+    )
+    names = {**names, "x": "X"} if x_is_there else names
+    ours = outcome(compile_template, "{# #}." + source, names)
+    try:
+        theirs = environment.from_string("{# #}." + source).render(**names)
+    except (TemplateError, TypeError):
+        assert isinstance(ours, ExpressionError)
+    else:
+        assert ours == theirs
+
+
 spaces = st.sampled_from(["", " ", "\n", "\r\n", " \t "])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.lists(st.sampled_from(PATHS), min_size=1, max_size=4),
     spaces,
@@ -310,7 +358,7 @@ FRAGMENTS = [
 rubbish = st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join) | st.text(max_size=20)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(rubbish)
 def test_no_text_makes_analysis_or_compilation_raise_anything_else(source: str) -> None:
     for analyse, compiled in ((analyse_bare, compile_bare), (analyse_template, compile_template)):
@@ -335,6 +383,8 @@ def _jinja(source: str, names: Json) -> Json:
         {name: _ours(name) for name in ("string", "lower", "upper", "join", "replace", "trim")}
     )
     environment.filters.update({name: _ours(name) for name in ("tojson", "sha256", "truncate")})
+    for name in ("map", "reject", "rejectattr", "select", "selectattr", "unique"):
+        environment.filters[name] = _as_list(environment.filters[name])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -354,6 +404,16 @@ def _jinja(source: str, names: Json) -> Json:
 def _ours(name: str) -> object:
     """Filters whose text is ours: how a boolean prints is no part of this law."""
     return lambda value, *args, **named: FILTERS[name](Budget(), _as_data(value), *args, **named)
+
+
+def _as_list(stock: Callable[..., Json]) -> Callable[..., Json]:
+    """Lists for generators, which are never empty to Jinja."""
+
+    @wraps(stock)
+    def listed(*args: Json, **named: Json) -> list[Json]:
+        return list(stock(*args, **named))
+
+    return listed
 
 
 def _as_data(value: Json) -> Json:
