@@ -101,7 +101,7 @@ def _document(path: Path, text: str, read: Reader, resolve: Callable[[Path], Pat
     spec = None
     if isinstance(merged.data, dict) and not _is_newer(merged.data.get("agentctl")):
         spec, faults = read_spec(merged.data, is_part=is_part)
-        merged.findings += [_finding(merged, fault) for fault in faults]
+        merged.findings += _no_consequences(merged.findings, [_finding(merged, fault) for fault in faults])
     prompts = _read_prompts(merged, read, resolve)
     findings = _in_order(merged)
     is_wrong = any(finding.severity == "error" for finding in findings)
@@ -134,6 +134,16 @@ def _finding(merged: Merged, fault: Fault) -> Finding:
     return Finding(
         fault.code, fault.severity, fault.message, source.path, span, path_text(fault.keys), fault.hint
     )
+
+
+def _no_consequences(yaml: list[Finding], shape: list[Finding]) -> Iterator[Finding]:
+    """The findings of the shape, but for those on a line that is wrong as YAML: they may follow from it."""
+    lines = {
+        (found.file, found.span.line)
+        for found in yaml
+        if found.code.startswith("Y") and found.severity == "error"
+    }
+    return (found for found in shape if (found.file, found.span.line) not in lines)
 
 
 def _in_order(merged: Merged) -> tuple[Finding, ...]:

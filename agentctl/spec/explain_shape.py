@@ -85,7 +85,9 @@ def unknown_key(key: str, keys: Keys, known: tuple[str, ...]) -> Fault:
     """A key that the language does not have, with the one that was meant."""
     meant = nearest(key, known)
     hint = f"did you mean `{meant}`?" if meant else None
-    if meant is None and len(known) <= _MOST_LISTED:
+    if ":" in key:
+        hint = "write a space after the `:`"
+    elif meant is None and len(known) <= _MOST_LISTED:
         hint = f"the keys here are {listed([f'`{name}`' for name in known])}"
     return Fault("S101", (*keys, key), f"unknown key {told(key)}", hint, at_key=True)
 

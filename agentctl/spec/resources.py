@@ -130,7 +130,7 @@ class McpServer(Part, frozen=True):
 
     choice: ClassVar[Choice | None] = Choice(
         noun="an MCP server",
-        kind="address",
+        kind="transport",
         keys=("command", "url"),
         belonging={"headers": ("url",), "env": ("command",)},
     )

@@ -56,6 +56,8 @@ def doubt(text: str, value: Json) -> str | None:
     """Why readers differ on a plain scalar, or None. `value` is what it means here."""
     if not text or not (text[0] in _MAY_BE_NUMBER or text[0] in "yYnNoO"):
         return None
+    if text[0] in "123456789" and isinstance(value, int):
+        return None
     if _YES_NO.fullmatch(text):
         return "text here, true or false to other readers"
     if isinstance(value, float) and (_DECIMAL.fullmatch(text) or text[:2] in ("0x", "0o")):

@@ -6,6 +6,7 @@ import msgspec
 
 from agentctl.json import Json
 from agentctl.spec.fault import Fault
+from agentctl.spec.include import VERSION
 from agentctl.spec.model import FileSpec
 from agentctl.spec.type_shape import type_faults
 
@@ -15,11 +16,14 @@ def read_spec(data: Json, *, is_part: bool) -> tuple[FileSpec | None, list[Fault
     faults = list(type_faults(data))
     try:
         spec = _convert(data, is_part=is_part)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
         # the schema says the same as the types, and tells all that is wrong; it costs an import
         from agentctl.spec.explain_shape import shape_faults
 
         found = {(fault.code, fault.keys): fault for fault in (*faults, *shape_faults(data))}
+        if not found and data.get("agentctl") == VERSION:
+            # were the schema ever wider than the types, nothing would be told of what the types refuse
+            return None, [Fault("S102", (), str(error).lower())]
         return None, list(found.values())
     return None if faults or is_part else spec, faults
 

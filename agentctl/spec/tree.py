@@ -13,11 +13,12 @@ from ruamel.yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, Seque
 from agentctl.json import Json
 from agentctl.spec.finding import Severity
 from agentctl.spec.scalars import core_value, doubt
-from agentctl.spec.syntax import explain_syntax, more_like, shown, unquoted_template
+from agentctl.spec.syntax import explain_syntax, more_like, shown, soften, unquoted_template
 
 MAX_DEPTH = 100
 MAX_ALIASES = 100
 MAX_VALUES = 50_000
+MAX_PROBLEMS = 1_000
 MAX_UNQUOTED = 20
 """Each costs a pass over the text."""
 
@@ -106,9 +107,10 @@ class _Unreadable(Exception):
 def read_tree(text: str) -> tuple[Node | None, list[Problem]]:
     """The tree of a YAML text, None when it is empty or cannot be read, and all that is wrong with it."""
     holes: list[Hole] = []
+    masks: dict[str, str] = {}
     masked = text
     while True:
-        builder = _Builder(text, masked, holes)
+        builder = _Builder(text, masked, holes, masks)
         try:
             root, stop = builder.document(), []
         except MarkedYAMLError as error:
@@ -118,21 +120,28 @@ def read_tree(text: str) -> tuple[Node | None, list[Problem]]:
                     holes.append(Hole(first, last))
                     masked = masked[:first] + "x" * (last - first) + masked[last:]
                 continue
+            if not masks and hole is None:
+                masked, masks = soften(masked)
+                if masks:
+                    continue
             root, stop = None, [] if hole else [Problem("Y001", *explain_syntax(text, error))]
         except _Unreadable as unreadable:
             root, stop = None, [unreadable.problem]
-        return root, [*builder.problems, *(hole.problem(text) for hole in holes), *stop]
+        found = builder.problems[:MAX_PROBLEMS]
+        return root, [*found, *(hole.problem(text) for hole in holes), *stop]
 
 
 class _Builder:
     """Builds the tree of one document.
 
-    `masked` is the text with every unquoted `${{ }}` inside brackets (the `holes`) made harmless.
+    `masked` is the text as libyaml can read it: every unquoted `${{ }}` inside brackets (the `holes`) made
+    harmless, and what stands for other characters (the `masks`) put in their place.
     """
 
-    def __init__(self, text: str, masked: str, holes: list[Hole]) -> None:
+    def __init__(self, text: str, masked: str, holes: list[Hole], masks: dict[str, str]) -> None:
         self.text = text
         self.holes = holes
+        self.masks = masks
         self.next = CParser(masked).get_event
         self.anchors: dict[str, Node] = {}
         self.aliases = 0
@@ -209,8 +218,8 @@ class _Builder:
             start = _after_properties(self.text, start, end)
         style = event.style or ""
         if style or event.tag is not None:
-            return Node(start, end, "scalar", style=style, value=event.value)
-        text = event.value
+            return Node(start, end, "scalar", style=style, value=self._said(event))
+        text = self._said(event)
         if self.holes and (inside := [hole for hole in self.holes if start <= hole.start < end]):
             for hole in inside:
                 hole.scalar = (start, end)
@@ -223,6 +232,13 @@ class _Builder:
             hint = f"write {quoted} if it is text"
             self.problems.append(Problem("Y008", message, start, end, hint, severity="warning"))
         return Node(start, end, "scalar", value=value)
+
+    def _said(self, event: Event) -> str:
+        """The text of a scalar, unmasked."""
+        text = str(event.value)
+        for mask, char in self.masks.items():
+            text = text.replace(mask, char)
+        return text
 
     def _sequence(self, node: Node, depth: int) -> None:
         while type(event := self.next()).__name__ != "SequenceEndEvent":
@@ -261,7 +277,7 @@ class _Builder:
             if event.tag is not None:
                 self._tag(start)
             if event.value or event.style:
-                return str(event.value)
+                return self._said(event)
             self.problems.append(Problem("Y001", "a key is missing before `:`", start, start + 1))
             return None
         is_alias = isinstance(event, AliasEvent)

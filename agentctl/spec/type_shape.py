@@ -8,7 +8,15 @@ from agentctl.json import Json
 from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Keys
 from agentctl.spec.nearest import nearest
-from agentctl.spec.types import MESSAGES, REDUCERS, STATE_KEYS, TYPE_NAMES, is_schema, is_type_name
+from agentctl.spec.types import (
+    MESSAGES,
+    REDUCERS,
+    STATE_KEYS,
+    TYPE_NAMES,
+    is_schema,
+    is_type_name,
+    is_whole_object,
+)
 
 _KNOWN = (*TYPE_NAMES, MESSAGES)
 _OTHER_WORDS = {
@@ -89,11 +97,6 @@ def _type(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]
     else:
         for name, field in type.items():
             yield from _type(field, (*keys, name))
-
-
-def is_whole_object(fields: Json) -> bool:
-    """Whether what stands where fields are expected is a JSON Schema of the whole object."""
-    return fields.get("type") == "object" and isinstance(fields.get("properties"), dict)
 
 
 def _reads_as_schema(type: Json) -> bool:

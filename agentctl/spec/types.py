@@ -17,8 +17,6 @@ SCHEMA_MARKS = frozenset({"enum", "const", "properties", "items", "anyOf", "$ref
 STATE_KEYS = frozenset({"default", "reduce", "keep", "first"})
 """Keys of a state field that are no part of its type."""
 REDUCERS = get_args(Reducer)
-IDENTITIES: dict[str, Json] = {"append": [], "extend": [], "union": [], "merge": {}, "sum": 0}
-"""What a field with a reducer holds before anything is written; `max` and `min` have none."""
 
 _PARTS = ("items", "additionalProperties", "not", "contains", "propertyNames")
 _LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
@@ -63,7 +61,12 @@ def to_schema(type: Json) -> Json:
 
 
 def fields_schema(fields: Mapping[str, Json]) -> Json:
-    """The closed schema of an object with these fields: required unless `string?`, or with a default."""
+    """The closed schema of an object with these fields: required unless `string?`, or with a default.
+
+    The fields may also be written as the JSON Schema of the whole object.
+    """
+    if is_whole_object(fields):
+        return {"additionalProperties": False, **to_schema(fields)}
     return {
         "type": "object",
         "properties": {name: to_schema(_required(type)) for name, type in fields.items()},
@@ -77,7 +80,7 @@ def state_field(type: Json) -> FieldType:
     said = type if isinstance(type, dict) and is_schema(type) else {}
     is_messages = type == MESSAGES or said.get("type") == MESSAGES
     reduce: Reducer = said.get("reduce", "last")
-    identity = [] if is_messages else IDENTITIES.get(reduce)
+    identity = [] if is_messages else identity_of(reduce)
     default = said.get("default", identity)
     return FieldType(
         schema=to_schema({key: value for key, value in said.items() if key not in STATE_KEYS} or type),
@@ -90,9 +93,27 @@ def state_field(type: Json) -> FieldType:
     )
 
 
+def identity_of(reduce: Json) -> Json:
+    """What a field with a reducer holds before anything is written; None for `last`, `max` and `min`."""
+    match reduce:
+        case "append" | "extend" | "union":
+            return []
+        case "merge":
+            return {}
+        case "sum":
+            return 0
+        case _:
+            return None
+
+
 def is_schema(type: Mapping[str, Json]) -> bool:
     """Whether a mapping is a JSON Schema, and not an object's fields."""
     return not SCHEMA_MARKS.isdisjoint(type) or is_type_name(type.get("type"))
+
+
+def is_whole_object(fields: Mapping[str, Json]) -> bool:
+    """Whether what stands where fields are expected is a JSON Schema of the whole object."""
+    return fields.get("type") == "object" and isinstance(fields.get("properties"), dict)
 
 
 def is_type_name(name: Json) -> bool:
