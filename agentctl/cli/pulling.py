@@ -35,8 +35,12 @@ def fetch(name: str, *, quiet: bool = False) -> None:
 
     model = known_model(name)
     shown = _silent if quiet else _bar if on_terminal(sys.stderr) else _lines
-    with shown(model) as on_progress:
-        pull(model, on_progress=on_progress)
+    try:
+        with shown(model) as on_progress:
+            pull(model, on_progress=on_progress)
+    except KeyboardInterrupt:
+        say(f"stopped; `agentctl models pull {name}` goes on from here")
+        raise
     if not quiet:
         say(f"{model.title} is here")
 

@@ -47,6 +47,8 @@ class Console:
     json: bool = False
     events: Path | None = None
     store: Path | None = None
+    named: bool = True
+    """Whether each turn says its thread's id; a chat says it once."""
     live: TerminalProgress | None = field(default=None, init=False)
 
     @asynccontextmanager
@@ -71,7 +73,8 @@ class Console:
         if on_terminal(sys.stderr):
             from agentctl.sinks.terminal import TerminalProgress
 
-            self.live = TerminalProgress(sys.stderr, verbose=self.verbose, colour=in_colour(sys.stderr))
+            colour = in_colour(sys.stderr)
+            self.live = TerminalProgress(sys.stderr, verbose=self.verbose, colour=colour, named=self.named)
             return [*found, self.live]
         from agentctl.sinks.lines import LineProgress
 

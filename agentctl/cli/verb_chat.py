@@ -75,7 +75,7 @@ def chat(
     given = read_inputs(inputs, None, graph.graph)
     field = spoken_field(graph.graph, say_field, given)
     fetch_missing(graph, yes=yes)
-    console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)
+    console = Console(quiet, verbose, as_json, events, store, named=False)
     talk = _Chat(graph, console, field, given, thread, tenant, cache=not no_cache)
     return asyncio.run(talk.go_on(file))
 

@@ -68,16 +68,18 @@ def resume(
     answers, assumed = pairs(answer, "--answer"), assumption(assume, result)
     console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)
 
+    # The file is loaded, and a person perhaps asked, outside of the loop, where Ctrl-C is Python's own.
+    name, path, options = asyncio.run(_suspended(thread, store))
+    graph = load_graph(
+        path,
+        store=store,
+        env_file=env_file,
+        models=options.get("models"),
+        limits=options.get("limits"),
+    )
+    fetch_missing(graph, yes=yes)
+
     async def go_on() -> int:
-        name, path, options = await _suspended(thread, store)
-        graph = load_graph(
-            path,
-            store=store,
-            env_file=env_file,
-            models=options.get("models"),
-            limits=options.get("limits"),
-        )
-        fetch_missing(graph, yes=yes)
         async with console.turn() as turn:
             outcome = await graph.aresume(
                 name,

@@ -29,8 +29,8 @@ class Tally:
         else:
             self.tool_calls += 1
 
-    def summary(self, ended: Event) -> str:
-        """The line that ends a turn, from its `run.ended`."""
+    def summary(self, ended: Event, *, named: bool = True) -> str:
+        """The line that ends a turn, from its `run.ended`; `named` adds the thread's id."""
         data = ended.data
         parts = [str(data["status"]), count(data["steps"], "step"), count(self.model_calls, "model call")]
         parts.append(count(self.tool_calls, "tool call"))
@@ -39,4 +39,4 @@ class Tally:
         if self.recorded:
             parts.append(f"{self.recorded} from the tape")
         parts += [tokens(data["usage"]), f"cost {money(data['cost'])}", duration(data["seconds"])]
-        return " · ".join([*parts, f"thread {ended.facts.thread}"])
+        return " · ".join([*parts, f"thread {ended.facts.thread}"] if named else parts)

@@ -51,11 +51,15 @@ class _Block:
 class TerminalProgress:
     """A live view on stderr. Streamed words show while they come; what stays is a line for each step.
 
-    The answer itself goes to stdout when the turn is over, and is not said twice. `verbose` keeps the words.
+    The answer itself goes to stdout when the turn is over, and is not said twice. `verbose` keeps the words;
+    `named` says the thread's id at the end.
     """
 
-    def __init__(self, stream: TextIO, *, verbose: bool = False, colour: bool = True) -> None:
+    def __init__(
+        self, stream: TextIO, *, verbose: bool = False, colour: bool = True, named: bool = True
+    ) -> None:
         self.stream = stream
+        self.named = named
         self.verbose = verbose
         self.colour = colour
         self.tally = Tally()
@@ -171,7 +175,11 @@ class TerminalProgress:
     def _end(self, event: Event) -> None:
         self.stop()
         mark, style = _MARKS.get(event.data["status"], ("·", ""))
-        self._print_styled((f"{mark} ", style), (self.tally.summary(event), "dim"))
+        said = self.tally.summary(event, named=self.named)
+        if len(said) + 2 > self._screen().width:
+            # A thread's id broken in two cannot be copied.
+            said = said.replace(" · thread ", "\n  thread ")
+        self._screen().print(self._text((f"{mark} ", style), (said, "dim")))
 
     # --- the screen ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import select
@@ -80,6 +81,7 @@ class Terminal:
             out.close()
         self.seen = ""
         self._at = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def type(self, text: str) -> None:
         os.write(self.screen, text.encode())
@@ -110,5 +112,5 @@ class Terminal:
         except OSError:
             # Linux says EIO when the other side of the terminal is closed.
             return False
-        self.seen += part.decode(errors="replace")
+        self.seen += self._decoder.decode(part)
         return bool(part)
