@@ -27,7 +27,7 @@ class GroupCommit(Generic[T]):
         self._lock = lock
         self._write = write
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
-        self._task_of_turn: asyncio.Task[object] | None = None
+        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Task[object] | None] | None = None
         self._deadline: float | None = None
 
     async def commit(self, item: T, *, alone: bool) -> None:
@@ -51,14 +51,14 @@ class GroupCommit(Generic[T]):
 
     def _is_first(self) -> bool:
         """True unless another task has committed in this turn of the loop: then there are several."""
-        task = asyncio.current_task()
-        if self._task_of_turn is None or self._task_of_turn.done():
-            self._task_of_turn = task
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        return self._task_of_turn is task
+        turn = asyncio.get_running_loop(), asyncio.current_task()
+        if self._turn is None or self._turn[0] is not turn[0]:
+            self._turn = turn
+            turn[0].call_soon(self._end_turn)
+        return self._turn == turn
 
     def _end_turn(self) -> None:
-        self._task_of_turn = None
+        self._turn = None
 
     def _enqueue(self, item: T) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()

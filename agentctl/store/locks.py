@@ -209,6 +209,25 @@ class WriterLocks:
         return since if (found_place, found_pid) == (place, pid) else None
 
 
+class Presence:
+    """Says to other processes that one is there that has a store open for writing, for as long as it lives."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _LockFile(path)
+
+    def show(self) -> None:
+        _fcntl(self._file.fd(), _SET, fcntl.F_RDLCK, _PRESENCE, 1)
+
+    def others(self) -> bool:
+        kind, _ = _fcntl(self._file.fd(), _GET, fcntl.F_WRLCK, _PRESENCE, 1)
+        return kind != fcntl.F_UNLCK
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_PRESENCE = 2**63 - 2
+"""A byte at the end of what a file can have, in a range that one thread name in 2**41 has."""
 _SET = fcntl.F_OFD_SETLK
 _GET = fcntl.F_OFD_GETLK
 

@@ -44,7 +44,7 @@ class DiskMemo:
             "size_limit": size_limit,
             "cull_limit": 10,
         }
-        self._table = Table(self._folder, patience=patience, **self._settings)
+        self._table = Table(self._folder, patience=patience, settings=self._settings)
         self._lock = FileLock(folder / "memo.lock", patience)
         self._largest = size_limit // _LARGEST_SHARE
         self._on_trouble = on_trouble or _warn

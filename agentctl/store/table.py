@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from agentctl.store.disk import (
     open_cache,
     wal_of,
 )
+from agentctl.store.locks import Presence
 from agentctl.store.wal import boot_id, is_damaged
 
 _BOOT = "boot"
@@ -55,17 +56,27 @@ class Table:
     corrupt a WAL that several processes write, and diskcache lets a second task join a transaction.
     """
 
-    def __init__(self, folder: Path, *, patience: float, **settings: int | str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        patience: float,
+        presence: Presence | None = None,
+        settings: Mapping[str, int | str] | None = None,
+    ) -> None:
+        """`presence` of the processes that write here lets a damaged WAL be told from one in use; without it
+        nobody looks, which is right for what may be lost."""
         self.folder = folder
         self.codec = Codec()
         self._path = folder / DATABASE
         self._patience = patience
-        self._settings = settings
+        self._settings = settings or {}
         self._cache: Cache | None = None
         self._reader: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._errors = StoreErrors(folder)
         self._pid = os.getpid()
+        self._presence = presence
         self._boot = boot_id()
 
     # writing
@@ -179,7 +190,7 @@ class Table:
     def _writer(self) -> Cache:
         self._check_place()
         if self._cache is None:
-            self._note_boot()
+            self._announce()
             self._cache = open_cache(self.folder, self._patience, **self._settings)
             self._note_place()
         return self._cache
@@ -194,8 +205,7 @@ class Table:
         self._check_place()
         if self._reader is None:
             check_file(self._path)
-            if self._boot and self._noted_boot() == self._boot and is_damaged(wal_of(self._path)):
-                raise DamagedStore(f"{wal_of(self._path)} is damaged: what was written last cannot be read")
+            self._check_wal()
             with self._errors:
                 self._reader = sqlite3.connect(
                     f"file:{quote(str(self._path))}?mode=ro",
@@ -209,10 +219,20 @@ class Table:
             self._note_place()
         return self._reader
 
-    def _note_boot(self) -> None:
-        """Write down that the WAL holds nothing from before this boot: a power cut would excuse its gaps."""
-        if self._noted_boot() != self._boot and checkpoint(self._path):
-            (self.folder / _BOOT).write_text(self._boot)
+    def _announce(self) -> None:
+        """Say that we write here, and that the WAL is of this boot: a power cut would excuse gaps in it."""
+        if self._presence is not None:
+            self._presence.show()
+            if self._noted_boot() != self._boot and checkpoint(self._path):
+                (self.folder / _BOOT).write_text(self._boot)
+
+    def _check_wal(self) -> None:
+        """Raises DamagedStore when SQLite, as it takes up what a killed process left, would drop some of it."""
+        wal = wal_of(self._path)
+        if self._presence is None or not self._boot or not wal.exists() or not wal.stat().st_size:
+            return
+        if self._noted_boot() == self._boot and not self._presence.others() and is_damaged(wal):
+            raise DamagedStore(f"{wal} is damaged: what was written last cannot be read")
 
     def _noted_boot(self) -> str | None:
         try:

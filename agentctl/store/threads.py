@@ -15,7 +15,7 @@ from agentctl.json import Json
 from agentctl.store.codec import place_of
 from agentctl.store.commits import GroupCommit
 from agentctl.store.disk import create_cache
-from agentctl.store.locks import PATIENCE, FileLock, WriterLocks
+from agentctl.store.locks import PATIENCE, FileLock, Presence, WriterLocks
 from agentctl.store.names import check_name
 from agentctl.store.protocols import Head
 from agentctl.store.records import Records, Tail, first_check
@@ -53,8 +53,9 @@ class DiskThreadStore:
     ) -> None:
         self._folder = folder / "threads"
         self._full = durability == "full"
-        self._logs = Table(self._folder / "logs", patience=patience)
-        self._heads = Table(self._folder / "heads", patience=patience)
+        self._presence = Presence(folder / "writers.lock")
+        self._logs = Table(self._folder / "logs", patience=patience, presence=self._presence)
+        self._heads = Table(self._folder / "heads", patience=patience, presence=self._presence)
         self._records = Records(self._logs)
         self._lock = FileLock(folder / "threads.lock", patience)
         self._writers = WriterLocks(folder / "writers.lock")
@@ -145,6 +146,7 @@ class DiskThreadStore:
         finally:
             self._closed = True
             await self._close_tables()
+            self._presence.close()
             self._writers.close()
             self._lock.close()
 
