@@ -101,6 +101,9 @@ def finish(outcome: Outcome, console: Console, signals: Signals, *, resumable: b
     elif outcome.status in ("done", "limit"):
         print_answer(outcome.output)
     sys.stdout.flush()
+    for warning in outcome.warnings:
+        # Said when it happened as well: what was lost on the way must not scroll by.
+        complain("warning", error_text(warning))
     if outcome.error is not None:
         complain("error", error_text(outcome.error))
         if isinstance(outcome.error, dict) and outcome.error.get("hint"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -37,10 +38,10 @@ print("loaded:", sorted(heavy & set(sys.modules)), code)
 
 def cpu(*command: str) -> float:
     """Seconds of processor time, which say more than the clock on a machine that does other things as well."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=True)
-    after = os.times()
-    return sum(after[2:4]) - sum(before[2:4])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.parametrize("verb", VERBS)
