@@ -29,32 +29,33 @@ from agentctl.json import Json
 
 app = application()
 
+Answers = Annotated[
+    list[str] | None,
+    typer.Option("--answer", metavar="ID=VALUE", help="Answer a question.", show_default=False),
+]
+Assume = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--assume",
+        metavar="done|retry ID",
+        help="What became of a write whose end nobody saw.",
+        show_default=False,
+    ),
+]
+Result = Annotated[
+    str | None,
+    typer.Option("--result", metavar="JSON", help="What it gave, with --assume done.", show_default=False),
+]
+AcceptChanges = Annotated[bool, typer.Option("--accept-changes", help="Go on although the file changed.")]
+
 
 @app.command()
 def resume(
     thread: ThreadRef,
-    answer: Annotated[
-        list[str] | None,
-        typer.Option("--answer", metavar="ID=VALUE", help="Answer a question.", show_default=False),
-    ] = None,
-    assume: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            "--assume",
-            metavar="done|retry ID",
-            help="What became of a write whose end nobody saw.",
-            show_default=False,
-        ),
-    ] = None,
-    result: Annotated[
-        str | None,
-        typer.Option(
-            "--result", metavar="JSON", help="What it gave, with --assume done.", show_default=False
-        ),
-    ] = None,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on although the file changed.")
-    ] = False,
+    answer: Answers = None,
+    assume: Assume = None,
+    result: Result = None,
+    accept_changes: AcceptChanges = False,
     env_file: EnvFile = None,
     no_cache: NoCache = False,
     as_json: AsJson = False,
