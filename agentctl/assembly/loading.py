@@ -6,12 +6,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from agentctl.assembly.environment import Environment, read_environment
 from agentctl.assembly.limits import with_limits
+from agentctl.assembly.sharing import Open, Sharing
 from agentctl.assembly.world import LiveWorld, memo_secret
 from agentctl.check.check import check
 from agentctl.engine.outcome import Outcome
@@ -31,6 +32,8 @@ from agentctl.spec.finding import Finding
 from agentctl.store.folder import find_store, open_memo, open_thread_store, prepare_store
 
 T = TypeVar("T")
+Durability = Literal["normal", "full"]
+"""`full` syncs every step, so that it survives a power cut too."""
 
 
 class InvalidGraph(UsageError):
@@ -52,7 +55,7 @@ def load(
     env: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,
     limits: Mapping[str, Json] | None = None,
-    durability: str = "normal",
+    durability: Durability = "normal",
 ) -> LoadedGraph:
     """Check and compile a graph file.
 
@@ -71,7 +74,7 @@ def from_document(
     env: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,
     limits: Mapping[str, Json] | None = None,
-    durability: str = "normal",
+    durability: Durability = "normal",
 ) -> LoadedGraph:
     """As `load`, for a document already read."""
     errors = [finding for finding in check(document) if finding.severity == "error"]
@@ -95,8 +98,9 @@ class LoadedGraph:
     environment: Environment
     options: Mapping[str, Json] = field(default_factory=dict)
     store: Path | None = None
-    durability: str = "normal"
+    durability: Durability = "normal"
     providers: ProviderPool = field(default_factory=ProviderPool)
+    sharing: Sharing = field(default_factory=Sharing)
 
     def __enter__(self) -> Self:
         return self
@@ -200,31 +204,24 @@ class LoadedGraph:
     async def _session(
         self, sinks: Sequence[Sink], answer: Ask | None, cache: bool
     ) -> AsyncIterator[Session]:
-        folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")
-        store = open_thread_store(folder, durability="full" if self.durability == "full" else "normal")
-        memo = open_memo(folder) if cache and self._remembers() else None
-        world = LiveWorld(
-            self.graph, self.environment.values, self.providers, memo, memo_secret(folder), answer
-        )
-        own: list[Sink] = [JsonLinesSink(folder / "events.jsonl")] if self.graph.jsonl else []
-        try:
+        async with self.sharing.use(self._open) as shared:
+            world = shared.world.seen_by(answer, cache=cache)
             await world.prepare()
-            yield Session(self.graph, store, world, sinks=[*own, *sinks], secrets=self.environment.secrets)
-        finally:
-            await world.close()
-            for sink in own:
-                await sink.close()
-            await store.close()
+            everyone = [*shared.sinks, *sinks]
+            yield Session(self.graph, shared.store, world, sinks=everyone, secrets=self.environment.secrets)
+
+    def _open(self) -> Open:
+        folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")
+        memo = open_memo(folder) if self._remembers() else None
+        world = LiveWorld(self.graph, self.environment.values, self.providers, memo, memo_secret(folder))
+        sinks = (JsonLinesSink(folder / "events.jsonl"),) if self.graph.jsonl else ()
+        return Open(open_thread_store(folder, durability=self.durability), world, sinks)
 
     def _remembers(self) -> bool:
         return any(
             "cache" in tool or tool.get("effect") == "pure"
             for tool in self.graph.data.get("tools", {}).values()
         )
-
-    def with_store(self, store: Path) -> LoadedGraph:
-        """The same graph, with its threads in another folder."""
-        return replace(self, store=store)
 
 
 def _wait(work: Coroutine[None, None, T]) -> T:

@@ -6,7 +6,9 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -36,7 +38,6 @@ class LiveWorld:
         providers: ProviderPool,
         memo: Memo | None,
         secret: bytes,
-        ask: Ask | None = None,
     ) -> None:
         self._graph = graph
         self._names = {"env": dict(env)}
@@ -45,13 +46,16 @@ class LiveWorld:
         self._in_process = InProcessTools()
         self._caller = ToolCaller(self._work, memo, secret)
         self._memo = memo
-        self._ask = ask
         self._code: dict[str, str] = {}
+        self.ask: Ask | None = None
 
-    @property
-    def ask(self) -> Ask | None:
-        """See engine.World."""
-        return self._ask
+    def seen_by(self, ask: Ask | None, *, cache: bool) -> Self:
+        """This world for one run: with its own person to ask, and with the memo or without."""
+        seen = copy(self)
+        seen.ask = ask
+        if not cache:
+            seen._caller = ToolCaller(self._work, None)
+        return seen
 
     async def prepare(self) -> None:
         """Make the clients of the graph's models. Raises CannotRun for a missing key, UsageError."""
