@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from itertools import islice
 
 import jsonschema_rs
 
@@ -37,6 +38,7 @@ _BOUNDS = {
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
 }
+_MOST_FAULTS = 1_000
 _MOST_LISTED = 12
 """Keys that a hint lists when none is near."""
 
@@ -44,9 +46,9 @@ _MOST_LISTED = 12
 def shape_faults(data: Json) -> list[Fault]:
     """Everything in which the data does not fit the schema."""
     faults: dict[tuple[str, Keys], Fault] = {}
-    for error in _validator().iter_errors(data):
-        for fault in _explain(error, data):
-            faults.setdefault((fault.code, fault.keys), fault)
+    explained = (fault for error in _validator().iter_errors(data) for fault in _explain(error, data))
+    for fault in islice(explained, _MOST_FAULTS):
+        faults.setdefault((fault.code, fault.keys), fault)
     return list(faults.values())
 
 
@@ -95,9 +97,15 @@ def unknown_key(key: str, keys: Keys, known: tuple[str, ...]) -> Fault:
 def _missing(key: str, value: Json, keys: Keys, schema: Json) -> Iterator[Fault]:
     """A key that is not there; unless one that is there looks like a slip of it."""
     known = schema.get("properties") or graph_schema()["properties"]
-    if key == "agentctl" or any(nearest(said, known) == key for said in value if said not in known):
+    if key == "agentctl" or key in _slips(value, known):
         return
     yield Fault("S104", keys, f"`{key}` is missing", at_key=True)
+
+
+def _slips(value: Json, known: Iterable[str]) -> set[str | None]:
+    """The keys that unknown ones were meant for."""
+    words = tuple(known)
+    return {nearest(key, words) for key in islice(value, _MOST_FAULTS) if key not in words}
 
 
 def _choice_of(where: Keys) -> tuple[Choice | None, int]:
@@ -109,7 +117,7 @@ def _choice_of(where: Keys) -> tuple[Choice | None, int]:
 
 def _choice_faults(choice: Choice, value: Json, keys: Keys) -> Iterator[Fault]:
     chosen = [key for key in value if key in choice.keys]
-    slips = {nearest(key, (*choice.keys, *choice.belonging)) for key in value}
+    slips = _slips(value, (*choice.keys, *choice.belonging))
     names = [f"`{key}`" for key in choice.keys]
     if not chosen:
         if slips.isdisjoint(choice.keys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
 from agentctl.json import Json
@@ -10,10 +12,13 @@ from agentctl.spec.include import VERSION
 from agentctl.spec.model import FileSpec
 from agentctl.spec.type_shape import type_faults
 
+MOST_FAULTS = 1_000
+"""More of one file help nobody."""
+
 
 def read_spec(data: Json, *, is_part: bool) -> tuple[FileSpec | None, list[Fault]]:
     """The data as types, None for a part and for what does not fit; and what does not fit."""
-    faults = list(type_faults(data))
+    faults = list(islice(type_faults(data), MOST_FAULTS))
     try:
         spec = _convert(data, is_part=is_part)
     except msgspec.ValidationError as error:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Fix, Keys, Span
+from agentctl.spec.nodes import Entry, Node, Problem
 from agentctl.spec.places import Char, char_places
 from agentctl.spec.syntax import bad_character
-from agentctl.spec.tree import Entry, Node, Problem, read_tree
+from agentctl.spec.tree import read_tree
 
 MAX_BYTES = 1024 * 1024
 

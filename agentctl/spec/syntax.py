@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-from ruamel.yaml.error import MarkedYAMLError
+from typing import NamedTuple
 
 _UNQUOTED = re.compile(r"\$\{\{.*?\}\}")
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -14,6 +12,16 @@ _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-
 _LONGEST_SHOWN = 40
 _COLON = re.compile(r"""(?<=[^\s"'\]},\[{]):(?=[^\s,\[\]{}])""")
 _QUESTION = re.compile(r"""(?<=[^\s"'\]},\[{:])\?""")
+
+
+class Trouble(NamedTuple):
+    """Why libyaml stopped, in its words, and where: offsets into the text."""
+
+    problem: str
+    at: int
+    context: str
+    begun: int
+    """Where what it was reading began; `at` when it does not say."""
 
 
 class Explained(NamedTuple):
@@ -42,10 +50,9 @@ def bad_character(text: str) -> Explained | None:
     return Explained(f"{name} is not allowed in YAML", found.start(), found.end(), hint)
 
 
-def unquoted_template(text: str, error: MarkedYAMLError) -> tuple[int, int] | None:
+def unquoted_template(text: str, trouble: Trouble) -> tuple[int, int] | None:
     """The `${{ … }}` at which reading stopped because it stands unquoted inside brackets."""
-    mark: Any = error.problem_mark
-    found = _UNQUOTED.match(text, mark.index - 1) if mark is not None and mark.index > 0 else None
+    found = _UNQUOTED.match(text, trouble.at - 1) if trouble.at > 0 else None
     return found.span() if found else None
 
 
@@ -75,11 +82,10 @@ def soften(text: str) -> tuple[str, dict[str, str]]:
     return masked, {colon: ":", question: "?"}
 
 
-def explain_syntax(text: str, error: MarkedYAMLError) -> Explained:
+def explain_syntax(text: str, trouble: Trouble) -> Explained:
     """A libyaml error in words, at the place to look at."""
-    at = _place(text, error.problem_mark)
-    begun = _place(text, error.context_mark) if error.context_mark is not None else at
-    problem, context = error.problem or "", error.context or ""
+    problem, context = trouble.problem, trouble.context
+    at, begun = _place(text, trouble.at), _place(text, trouble.begun)
     opened = f"began on line {text.count(chr(10), 0, begun) + 1}"
     if "quoted scalar" in context and "end of stream" in problem:
         return Explained(f"the quote {text[begun]} is never closed", begun, begun + 1)
@@ -124,11 +130,9 @@ def _brackets(text: str, at: int, begun: int, context: str, opened: str) -> Expl
     return Explained(f"{found} where a comma or the end of {kind} should be", at, end, f"{kind} {opened}")
 
 
-def _place(text: str, mark: Any) -> int:
-    """A mark as an offset; the end of the file is the last thing written in it."""
-    at = mark.index if mark is not None else 0
-    last = max(len(text.rstrip()) - 1, 0)
-    return min(at, last) if at >= len(text) else at
+def _place(text: str, at: int) -> int:
+    """An offset; the end of the file is the last thing written in it."""
+    return at if at < len(text) else min(at, max(len(text.rstrip()) - 1, 0))
 
 
 def _word_end(text: str, at: int) -> int:

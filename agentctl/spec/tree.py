@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import islice
 
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # C has no types
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from ruamel.yaml.events import AliasEvent, MappingStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
 
-from agentctl.json import Json
-from agentctl.spec.finding import Severity
+from agentctl.spec.nodes import Entry, Hole, Node, Problem, one_line, quote
 from agentctl.spec.scalars import core_value, doubt
-from agentctl.spec.syntax import explain_syntax, more_like, shown, soften, unquoted_template
+from agentctl.spec.syntax import Trouble, explain_syntax, more_like, shown, soften, unquoted_template
 
 MAX_DEPTH = 100
 MAX_ALIASES = 100
@@ -22,78 +21,9 @@ MAX_PROBLEMS = 1_000
 MAX_UNQUOTED = 20
 """Each costs a pass over the text."""
 
-Event = Any
-"""An event of ruamel.yaml, which has no types for those of its C parser."""
+CollectionStart = SequenceStartEvent | MappingStartEvent
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A finding before it has lines and columns: `start` and `end` count characters of the text."""
-
-    code: str
-    message: str
-    start: int
-    end: int
-    hint: str | None = None
-    replacement: str | None = None
-    """What to put in place of the stretch, when the mend is certain."""
-    severity: Severity = "error"
-    other: int | None = None
-    """Where the thing that the hint speaks of stands; `{line}` in the hint is its line."""
-
-
-@dataclass(slots=True)
-class Node:
-    """A value and its place. An alias is the node it names, so a node may stand in the tree twice."""
-
-    start: int
-    end: int
-    kind: Literal["scalar", "sequence", "mapping"]
-    flow: bool = False
-    style: str = ""
-    value: Json = None
-    """Of a scalar."""
-    items: list[Node] = field(default_factory=list)
-    entries: dict[str, Entry] = field(default_factory=dict)
-    size: int = 1
-    """Values in it, aliases expanded."""
-    height: int = 0
-
-    def data(self) -> Json:
-        """Plain data, of which no part is shared."""
-        match self.kind:
-            case "scalar":
-                return self.value
-            case "sequence":
-                return [item.data() for item in self.items]
-            case "mapping":
-                return {key: entry.node.data() for key, entry in self.entries.items()}
-
-
-@dataclass(slots=True)
-class Entry:
-    """One key of a mapping and its value."""
-
-    start: int
-    end: int
-    node: Node
-
-
-@dataclass(slots=True)
-class Hole:
-    """An unquoted `${{ }}` inside brackets, which YAML cannot read; and the scalar it belongs to, once known."""
-
-    start: int
-    end: int
-    scalar: tuple[int, int] | None = None
-
-    def problem(self, text: str) -> Problem:
-        start, end = self.scalar or (self.start, self.end)
-        quoted = quote(_one_line(text[start:end]))
-        message = f"{shown(text[self.start : self.end])} must be quoted inside `{{ }}` and `[ ]`"
-        if self.scalar is None:
-            return Problem("Y007", message, self.start, self.end, f"write {quoted}")
-        return Problem("Y007", message, start, end, f"write {quoted}", quoted)
+_ENTRY_ENDS = re.compile(r"\s*[,}]")
 
 
 class _Unreadable(Exception):
@@ -114,9 +44,10 @@ def read_tree(text: str) -> tuple[Node | None, list[Problem]]:
         try:
             root, stop = builder.document(), []
         except MarkedYAMLError as error:
-            hole = unquoted_template(masked, error)
+            trouble = _trouble(error)
+            hole = unquoted_template(masked, trouble)
             if hole is not None and len(holes) < MAX_UNQUOTED:
-                for first, last in more_like(masked, hole):
+                for first, last in islice(more_like(masked, hole), MAX_UNQUOTED):
                     holes.append(Hole(first, last))
                     masked = masked[:first] + "x" * (last - first) + masked[last:]
                 continue
@@ -124,11 +55,17 @@ def read_tree(text: str) -> tuple[Node | None, list[Problem]]:
                 masked, masks = soften(masked)
                 if masks:
                     continue
-            root, stop = None, [] if hole else [Problem("Y001", *explain_syntax(text, error))]
+            root, stop = None, [] if hole else [Problem("Y001", *explain_syntax(text, trouble))]
         except _Unreadable as unreadable:
             root, stop = None, [unreadable.problem]
         found = builder.problems[:MAX_PROBLEMS]
         return root, [*found, *(hole.problem(text) for hole in holes), *stop]
+
+
+def _trouble(error: MarkedYAMLError) -> Trouble:
+    at = 0 if error.problem_mark is None else error.problem_mark.index
+    begun = at if error.context_mark is None else error.context_mark.index
+    return Trouble(error.problem or "", at, error.context or "", begun)
 
 
 class _Builder:
@@ -162,28 +99,30 @@ class _Builder:
             self.problems.append(Problem("Y006", message, start, start + 3))
         return root
 
-    def _node(self, event: Event, depth: int) -> Node:
+    def _node(self, event: NodeEvent, depth: int) -> Node:
         start, end = event.start_mark.index, event.end_mark.index
         if isinstance(event, AliasEvent):
             return self._alias(event, depth)
         self._count(1, start, end)
         if depth > MAX_DEPTH:
             raise _Unreadable(Problem("Y001", f"nested deeper than {MAX_DEPTH} levels", start, start + 1))
-        if event.tag is not None and not (event.tag == "!" and self.text[start : start + 1] != "!"):
-            self._tag(start)
-        if isinstance(event, ScalarEvent):
-            node = self._scalar(event)
-        elif isinstance(event, SequenceStartEvent):
-            node = Node(start, end, "sequence", event.flow_style)
+        if isinstance(event, SequenceStartEvent):
+            node = Node(start, end, "sequence", bool(event.flow_style))
+            self._tag(event)
             self._sequence(node, depth)
-        else:
-            node = Node(start, end, "mapping", event.flow_style)
+        elif isinstance(event, MappingStartEvent):
+            node = Node(start, end, "mapping", bool(event.flow_style))
+            self._tag(event)
             self._mapping(node, depth)
+        else:
+            assert isinstance(event, ScalarEvent)
+            self._tag(event)
+            node = self._scalar(event)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
 
-    def _alias(self, event: Event, depth: int) -> Node:
+    def _alias(self, event: NodeEvent, depth: int) -> Node:
         start, end = event.start_mark.index, event.end_mark.index
         self.aliases += 1
         if self.aliases > MAX_ALIASES:
@@ -205,14 +144,16 @@ class _Builder:
             message = f"the file holds more than {MAX_VALUES:,} values{expanded}"
             raise _Unreadable(Problem("Y004", message, start, max(end, start + 1)))
 
-    def _tag(self, start: int) -> None:
-        end = start
+    def _tag(self, event: ScalarEvent | CollectionStart) -> None:
+        if event.tag is None:
+            return
+        start = end = self.text.find("!", event.start_mark.index)
         while end < len(self.text) and not self.text[end].isspace():
             end += 1
         message = f"the tag {shown(self.text[start:end])} is not allowed: a file is plain data"
         self.problems.append(Problem("Y005", message, start, end, "leave it out"))
 
-    def _scalar(self, event: Event) -> Node:
+    def _scalar(self, event: ScalarEvent) -> Node:
         start, end = event.start_mark.index, event.end_mark.index
         if event.anchor is not None or event.tag is not None:
             start = _after_properties(self.text, start, end)
@@ -223,7 +164,7 @@ class _Builder:
         if self.holes and (inside := [hole for hole in self.holes if start <= hole.start < end]):
             for hole in inside:
                 hole.scalar = (start, end)
-            return Node(start, end, "scalar", value=_one_line(self.text[start:end]))
+            return Node(start, end, "scalar", value=one_line(self.text[start:end]))
         value = core_value(text)
         why = doubt(text, value)
         if why is not None:
@@ -233,7 +174,7 @@ class _Builder:
             self.problems.append(Problem("Y008", message, start, end, hint, severity="warning"))
         return Node(start, end, "scalar", value=value)
 
-    def _said(self, event: Event) -> str:
+    def _said(self, event: ScalarEvent) -> str:
         """The text of a scalar, unmasked."""
         text = str(event.value)
         for mask, char in self.masks.items():
@@ -251,6 +192,7 @@ class _Builder:
     def _mapping(self, node: Node, depth: int) -> None:
         merges: list[Entry] = []
         last: Entry | None = None
+        cut: Entry | None = None
         while type(event := self.next()).__name__ != "MappingEndEvent":
             key = self._key(event, depth)
             value = self._node(self.next(), depth + 1)
@@ -261,21 +203,23 @@ class _Builder:
             entry = Entry(_key_start(self.text, event), event.end_mark.index, value)
             if key == "<<" and not event.style:
                 merges.append(entry)
-            elif last is not None and self._is_cut(node, last, event, value):
-                self._join(last, entry)
+            elif last is not None and node.flow and self._is_cut(last.node, event, value):
+                cut = last
+                cut.node = Node(last.node.start, entry.end, "scalar", value="")
             else:
+                self._join(cut)
                 self._add(node, key, entry)
-                last = entry
+                last, cut = entry, None
+        self._join(cut)
         node.end = event.end_mark.index
         for position, merge in enumerate(merges):
             self._merge(node, merge, second=position > 0)
 
-    def _key(self, event: Event, depth: int) -> str | None:
+    def _key(self, event: NodeEvent, depth: int) -> str | None:
         """The text of a key; a key that is no text is read over."""
         start = event.start_mark.index
         if isinstance(event, ScalarEvent):
-            if event.tag is not None:
-                self._tag(start)
+            self._tag(event)
             if event.value or event.style:
                 return self._said(event)
             self.problems.append(Problem("Y001", "a key is missing before `:`", start, start + 1))
@@ -306,30 +250,23 @@ class _Builder:
             )
         )
 
-    def _is_cut(self, node: Node, last: Entry, event: Event, value: Node) -> bool:
+    def _is_cut(self, before: Node, event: ScalarEvent, value: Node) -> bool:
         """Whether a key without a value, after a comma in `{ }`, is the rest of the plain text before it."""
-        if not node.flow or event.style or value.start != value.end or value.kind != "scalar":
+        if event.style or value.start != value.end or value.kind != "scalar":
             return False
-        before = last.node
-        if (
-            before.kind != "scalar"
-            or before.style
-            or before.start == before.end
-            or before.end > event.start_mark.index
-        ):
+        if before.kind != "scalar" or before.style or not before.start < before.end <= event.start_mark.index:
             return False
         between = self.text[before.end : event.start_mark.index]
-        return between.strip() == "," and self.text[event.end_mark.index :].lstrip()[:1] in (",", "}")
+        return between.strip() == "," and _ENTRY_ENDS.match(self.text, event.end_mark.index) is not None
 
-    def _join(self, last: Entry, rest: Entry) -> None:
-        start, end = last.node.start, rest.end
-        text = _one_line(self.text[start:end])
-        if self.problems and self.problems[-1].code == "Y010" and self.problems[-1].start == start:
-            self.problems.pop()
-        quoted = quote(text)
+    def _join(self, cut: Entry | None) -> None:
+        """Make one text again of what its commas cut."""
+        if cut is None:
+            return
+        start, end = cut.node.start, cut.node.end
+        text = cut.node.value = one_line(self.text[start:end])
         message = f"{shown(text)} is cut at its comma: text inside `{{ }}` ends there"
-        last.node = Node(start, end, "scalar", value=text)
-        self.problems.append(Problem("Y010", message, start, end, f"quote it: {quoted}", quoted))
+        self.problems.append(Problem("Y010", message, start, end, f"quote it: {quote(text)}", quote(text)))
 
     def _merge(self, node: Node, merge: Entry, *, second: bool) -> None:
         given = merge.node
@@ -353,17 +290,6 @@ class _Builder:
             self.problems.append(Problem("Y009", message, merge.start, merge.end, severity="warning"))
 
 
-def quote(text: str) -> str:
-    """Text as a quoted YAML scalar, the simplest that says it."""
-    if '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _after_properties(text: str, at: int, end: int) -> int:
     """Where a scalar begins behind its `&anchor` and `!tag`."""
     while at < end and text[at] in "&!# \t\r\n":
@@ -378,7 +304,7 @@ def _after_properties(text: str, at: int, end: int) -> int:
     return at
 
 
-def _key_start(text: str, event: Event) -> int:
+def _key_start(text: str, event: NodeEvent) -> int:
     start: int = event.start_mark.index
     if event.anchor is not None or getattr(event, "tag", None) is not None:
         return _after_properties(text, start, event.end_mark.index)

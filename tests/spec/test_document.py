@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,20 @@ def test_a_reader_may_be_passed_in() -> None:
     )
     assert document.findings == ()
     assert document.path == Path("/nowhere/graph.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"nodez{n}: 1\n" for n in range(40_000)),
+        "nodes:\n" + "".join(f"  n{n}: {{agnet: x}}\n" for n in range(5_000)),
+        "nodes:\n  a:\n" + "".join(f"    agent{n}: x\n" for n in range(40_000)),
+        "state:\n" + "".join(f"  f{n}: strng\n" for n in range(40_000)),
+    ],
+    ids=["keys", "nodes", "verbs", "types"],
+)
+def test_a_flood_of_slips_is_told_in_part_and_soon(text: str) -> None:
+    begun = time.process_time()
+    document = document_from_texts("graph.yaml", {"graph.yaml": HEAD + text})
+    assert time.process_time() - begun < 6
+    assert 1 <= len(document.findings) <= 2_100

@@ -270,6 +270,23 @@ def test_a_flood_of_problems_is_told_in_part() -> None:
     assert found == ["Y002"] * MAX_PROBLEMS
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{a: b" + ", c" * 45_000 + "}", "Y010"),
+        ("[" + "${{ a }}, " * 40_000 + "]", "Y007"),
+        ("a: [\n" + "${{ a }},\n" * 40_000 + "]", "Y007"),
+        ("[" + "a:b, " * 45_000 + "]", None),
+        ("a: &a b\n" + "".join(f"k{n}: !t x\n" for n in range(30_000)), "Y005"),
+        ("&a " * 100_000, "Y001"),
+        ("a: '" + "''" * 400_000, "Y001"),
+    ],
+    ids=["commas", "templates on a line", "templates", "words with colons", "tags", "anchors", "quotes"],
+)
+def test_time_grows_with_the_size_of_a_hostile_file_and_no_faster(text: str, code: str | None) -> None:
+    assert set(soon(text, 4)) == ({code} if code else set())
+
+
 def test_huge_numbers_are_no_trouble() -> None:
     assert soon(f"a: {'9' * 500_000}\nb: 0x{'f' * 100_000}\nc: 1e999999\n") == ["Y008"] * 3
 

@@ -1,0 +1,153 @@
+"""What surrounds a graph's run, as types: its limits, experiments, events and tests."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, UnsetType
+
+from agentctl.json import Json
+from agentctl.spec.part import (
+    Amount,
+    Condition,
+    Count,
+    Duration,
+    Expression,
+    Money,
+    Name,
+    Part,
+    Size,
+    Template,
+    doc,
+)
+
+
+class StepLimits(Part, frozen=True):
+    """Budgets of one step."""
+
+    tokens: Annotated[Count | UnsetType, doc("Tokens of one step.", 4000)] = UNSET
+    tool_calls: Annotated[Count | UnsetType, doc("Tool calls of one step.", 10)] = UNSET
+
+
+class Reserve(Part, frozen=True):
+    """What is held back for the last node."""
+
+    time: Annotated[Duration | UnsetType, doc("30s unless said.", "60s")] = UNSET
+    tokens: Annotated[Amount | UnsetType, doc("2000 unless said.", 8000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("$0.05 unless said.", "$0.10")] = UNSET
+
+
+class OnLimit(Part, frozen=True):
+    """The last node at a limit."""
+
+    node: Annotated[str, doc("The node that runs once, on the reserve.", "wrap_up")]
+    reserve: Annotated[Reserve | UnsetType, doc("What is held back for it.", {"time": "60s"})] = UNSET
+
+
+class BackgroundLimits(Part, frozen=True):
+    """Limits of each background job."""
+
+    time: Annotated[Duration | UnsetType, doc("For one job.", "10m")] = UNSET
+    recursion: Annotated[Count | UnsetType, doc("Node runs in one job.", 120)] = UNSET
+    tokens: Annotated[Count | UnsetType, doc("Tokens in one job.", 200000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("Dollars in one job.", "$0.50")] = UNSET
+    concurrency: Annotated[Count | UnsetType, doc("Jobs side by side.", 1)] = UNSET
+
+
+class Limits(Part, frozen=True):
+    """What ends a run that would not end."""
+
+    recursion: Annotated[Count | UnsetType, doc("Node runs in one turn (25).", 16)] = UNSET
+    depth: Annotated[Count | UnsetType, doc("Graphs inside graphs (5).", 2)] = UNSET
+    time: Annotated[Duration | UnsetType, doc("For one turn (10m).", "5m")] = UNSET
+    step_time: Annotated[Duration | UnsetType, doc("For one agent or tool run (2m).", "90s")] = UNSET
+    tokens: Annotated[Count | UnsetType, doc("Tokens in one turn.", 20000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("Dollars in one turn.", "$0.05")] = UNSET
+    tool_calls: Annotated[Count | UnsetType, doc("Tool calls in one turn (100).", 20)] = UNSET
+    concurrency: Annotated[Count | UnsetType, doc("Things side by side (8).", 4)] = UNSET
+    state_size: Annotated[Size | UnsetType, doc("The state as JSON (1MB).", "64KB")] = UNSET
+    step: Annotated[StepLimits | UnsetType, doc("Budgets of one step.", {"tokens": 4000})] = UNSET
+    on_limit: Annotated[
+        str | OnLimit | UnsetType,
+        doc("One last node at a limit.", "sorry", {"node": "wrap_up", "reserve": {"time": "60s"}}),
+    ] = UNSET
+    background: Annotated[BackgroundLimits | UnsetType, doc("For each job.", {"time": "10m"})] = UNSET
+
+
+class Variant(Part, frozen=True):
+    """One variant of an experiment."""
+
+    weight: Annotated[float, doc("Its share of the units.", 50)]
+    override: Annotated[
+        dict[str, Json] | UnsetType, doc("Values by path.", {"agents.lead.model": "fast"})
+    ] = UNSET
+
+
+class Experiment(Part, frozen=True):
+    """Overlays on the file, compared."""
+
+    assign_by: Annotated[Expression, doc("A bare expression: the unit.", "run.thread")]
+    variants: Annotated[
+        dict[Name, Variant],
+        doc("The variants by name.", {"A": {"weight": 50}, "B": {"weight": 50, "override": {}}}),
+    ]
+    salt: Annotated[str | UnsetType, doc("Changes the assignment.", "spring")] = UNSET
+    success: Annotated[
+        Condition | UnsetType, doc("A bare expression, judged on a thread's last turn.", 'state.answer != ""')
+    ] = UNSET
+    guardrails: Annotated[
+        list[Json] | dict[str, Json] | UnsetType, doc("What must not get worse.", ["cost", "seconds"])
+    ] = UNSET
+
+
+class EventIds(Part, frozen=True):
+    """How ids are built."""
+
+    run: Annotated[Template | UnsetType, doc("A run's id.", "${{ run.tenant }}-${{ run.uuid }}")] = UNSET
+    thread: Annotated[Template | UnsetType, doc("A thread's id.", "${{ run.tenant }}-${{ run.uuid }}")] = (
+        UNSET
+    )
+
+
+class Hooks(Part, frozen=True):
+    """Functions around each node."""
+
+    before_node: Annotated[str | UnsetType, doc("`module:function`.", "hooks:before")] = UNSET
+    after_node: Annotated[str | UnsetType, doc("`module:function`.", "hooks:after")] = UNSET
+
+
+class Events(Part, frozen=True):
+    """What is told, and to whom."""
+
+    ids: Annotated[
+        EventIds | UnsetType, doc("How ids are built.", {"run": "${{ run.tenant }}-${{ run.uuid }}"})
+    ] = UNSET
+    hooks: Annotated[
+        Hooks | UnsetType, doc("Functions around each node.", {"before_node": "hooks:before"})
+    ] = UNSET
+    sinks: Annotated[list[Json] | UnsetType, doc("Where events go.", ["jsonl"])] = UNSET
+    buffer: Annotated[Count | UnsetType, doc("How far a slow sink may fall behind (256).", 256)] = UNSET
+    when_full: Annotated[
+        Literal["wait", "drop_deltas"] | UnsetType, doc("Then the run waits (wait), or thins deltas.", "wait")
+    ] = UNSET
+    surface: Annotated[
+        str | UnsetType, doc("The signed-off digest of the tool surface.", "3f1c9a0b5d7e2468")
+    ] = UNSET
+
+
+class TestSpec(Part, frozen=True):
+    """What must hold, offline."""
+
+    graph: Annotated[str | UnsetType, doc("A graph of `graphs:` (the root).", "check_facts")] = UNSET
+    input: Annotated[dict[str, Json] | UnsetType, doc("What it is given.", {"topic": "tea"})] = UNSET
+    after: Annotated[str | UnsetType, doc("The test whose turn comes before.", "the first turn")] = UNSET
+    variant: Annotated[dict[str, str] | UnsetType, doc("Variants by experiment.", {"tool-strategy": "A"})] = (
+        UNSET
+    )
+    stub: Annotated[
+        dict[str, Json] | UnsetType, doc("Answers by node, tool or agent.", {"sorter": {"desk": "billing"}})
+    ] = UNSET
+    faults: Annotated[
+        dict[str, Json] | UnsetType, doc("What goes wrong, by name.", {"fixer": {"$error": "timeout"}})
+    ] = UNSET
+    expect: Annotated[
+        dict[str, Json] | UnsetType, doc("What must hold after it.", {"route": ["sort", "fix"]})
+    ] = UNSET
