@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -27,7 +27,7 @@ def load_graph(
     env_file: Path | None = None,
     models: Mapping[str, str] | None = None,
     limits: Mapping[str, Json] | None = None,
-    durability: str = "normal",
+    durability: Literal["normal", "full"] = "normal",
 ) -> LoadedGraph:
     """A checked graph. Findings are shown on stderr and end the command with exit 1."""
     from agentctl.assembly.environment import read_env_file

@@ -71,7 +71,7 @@ def run(
         env_file=env_file,
         models=pairs(model, "--model"),
         limits=limits(limit),
-        durability=durability.value,
+        durability="full" if durability is Durability.full else "normal",
     )
     given = read_inputs(inputs, input, graph.graph)
     fetch_missing(graph, yes=yes)

@@ -65,7 +65,7 @@ class Executor:
         self._before = passage.elapsed
 
     async def drive(self) -> Ended:
-        """Run until the end, an error, a limit, a wait or a stop. Raises Mismatch and TapeEnds in a replay."""
+        """Run until the end, an error, a limit, a wait or a stop. Raises Mismatch in a replay."""
         try:
             return await self._drive()
         except Waiting as waiting:
@@ -80,6 +80,11 @@ class Executor:
             return Ended("interrupted", kept, exit_code=error.exit_code, reason="cannot", trouble=error)
         finally:
             self.watch.end()
+            self.passage.elapsed = self._spent()
+
+    def _spent(self) -> float:
+        """Seconds of the turn so far, waiting for people not counted."""
+        return self._before + time.monotonic() - self._began
 
     async def _drive(self) -> Ended:
         turn, passage = self.turn, self.passage
@@ -216,7 +221,7 @@ class Executor:
 
     async def _checkpoint(self, record: dict[str, Json], routed: Routed | None) -> None:
         turn, passage = self.turn, self.passage
-        passage.elapsed = self._before + time.monotonic() - self._began
+        passage.elapsed = self._spent()
         record["used"] = turn.budget.as_json()
         record["t"] = round(passage.elapsed, 3)
         if passage.limit is not None:
@@ -260,7 +265,7 @@ class Executor:
         place = Place(f"{turn.step + 1}", 0)
         record = turn.effects.known(place)
         if record is None and turn.effects.live and self.passage.limit is None:
-            used = self._before + time.monotonic() - self._began
+            used = self._spent()
             allowed = turn.budget.time_allowed()
             if used < allowed:
                 return
@@ -295,9 +300,8 @@ class Executor:
         """One try, within its time. Raises NodeError(timeout) or LimitReached(time) when it is cut short."""
         turn, limits = self.turn, self.turn.graph.limits
         if not isinstance(node, AskNode):
-            spent = self._before + time.monotonic() - self._began
             left = limits.time + limits.reserve_time if self.passage.limit else turn.budget.time_allowed()
-            self._begin_watch(node.timeout, limits.step_time, max(0.0, left - spent))
+            self._begin_watch(node.timeout, limits.step_time, max(0.0, left - self._spent()))
         waited = time.monotonic()
         try:
             return await run_node(turn, node, place)

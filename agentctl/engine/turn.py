@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class Turn:
     async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
         """See NodeTurn."""
         self.budget.before_model_call()
-        model = agent.model.name
+        model = agent.model.reference
         self._publish("model.started", place, model=model, agent=agent.name)
         known = self.effects.known(place) is not None
         asked = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
@@ -74,7 +75,7 @@ class Turn:
     async def _chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> Answer:
         assert self.world is not None
         on_delta = partial(self._delta, place)
-        on_retry = partial(self._retry, "model.retry", place, agent.model.name)
+        on_retry = partial(self._retry, "model.retry", place, agent.model.reference)
         reply, cost = await self.world.chat(agent.model, request, on_delta, on_retry)
         body = msgspec.to_builtins(reply)
         usage = body.pop("usage", {})
@@ -164,7 +165,12 @@ class Turn:
         self._publish("ask.waiting", place, **asked.as_json())
         if self.world.ask is None:
             raise Waiting(asked)
-        return {"res": self._fitting(node, await self.world.ask(asked))}
+        try:
+            async with asyncio.timeout(None if deadline is None else deadline - self.world.now()):
+                answer = await self.world.ask(asked)
+        except TimeoutError:
+            return {"res": None}
+        return {"res": self._fitting(node, answer)}
 
     async def _deadline(self, place: Place, node: AskNode) -> float | None:
         """When the answer is due: an absolute time, set when the question was first asked."""

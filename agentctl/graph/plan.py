@@ -38,6 +38,11 @@ class ModelPlan:
     price: Price | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
 
+    @property
+    def reference(self) -> str:
+        """`provider/model`, or a provider that is a model by itself."""
+        return f"{self.provider}/{self.model}" if self.model else self.provider
+
 
 @dataclass(frozen=True, slots=True)
 class ToolPlan:
