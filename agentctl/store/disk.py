@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 import diskcache
-from diskcache import Cache as Cache
 
 from agentctl.errors import DamagedRecord, StoreError
 from agentctl.json import Json
@@ -42,6 +43,9 @@ _SETTINGS: dict[str, int | str] = {
     "disk_min_file_size": 0,
     "disk_pickle_protocol": 0,
 }
+_ADD = (
+    "INSERT INTO Cache (key, raw, store_time, access_count, size, mode, value) VALUES (?, 1, ?, 0, 0, ?, ?)"
+)
 _COUNTERS = ("count", "size", "hits", "misses")
 
 
@@ -87,6 +91,18 @@ class SafeDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache is untyped
 
     def remove(self, file_path: str) -> None:
         """Nothing: no row of ours has a side file, and a forged name could be any file of this user."""
+
+
+class Cache(diskcache.Cache):  # type: ignore[misc]  # diskcache is untyped
+    """A diskcache that can take rows by the dozen."""
+
+    def add_new(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        """Add rows whose keys are not there yet, within `transact`. Raises sqlite3.IntegrityError.
+
+        `set` looks each key up before, which for a log costs as much again as writing it.
+        """
+        now = time.time()
+        self._con.executemany(_ADD, [(key, now, MODE, blob) for key, blob in rows])
 
 
 class StoreErrors:

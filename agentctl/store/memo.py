@@ -76,7 +76,7 @@ class DiskMemo:
         try:
             async with self._lock.held():
                 self._make()
-                self._table.write([(key, blob)])
+                self._table.write(put=[(key, blob)])
         except StoreError as error:
             await self._recover(error)
 
@@ -108,7 +108,7 @@ class DiskMemo:
     async def _forget(self, key: str) -> None:
         try:
             async with self._lock.held():
-                self._table.write([], [key])
+                self._table.write(delete=[key])
         except StoreError as error:
             await self._recover(error)
 

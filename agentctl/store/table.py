@@ -82,11 +82,16 @@ class Table:
     # writing
 
     def write(
-        self, puts: Iterable[tuple[str, bytes]], deletes: Iterable[str] = (), *, sync: bool = False
+        self,
+        *,
+        delete: Iterable[str] = (),
+        put: Iterable[tuple[str, bytes]] = (),
+        add: Iterable[tuple[str, bytes]] = (),
+        sync: bool = False,
     ) -> None:
-        """One transaction: first what goes, then what comes. With `sync` it survives a power cut.
+        """One transaction, in the order of the arguments: rows to delete, to put, and to add under new keys.
 
-        Raises StoreError, and then nothing of it was written that a later reader could see.
+        With `sync` it survives a power cut. Raises StoreError, and then a later reader sees nothing of it.
         """
         with self._errors:
             cache = self._writer()
@@ -95,10 +100,11 @@ class Table:
                     # by connection, and outside of a transaction, where it would be passed over
                     cache.reset("sqlite_synchronous", SYNC_FULL, update=False)
                 with cache.transact():
-                    for key in deletes:
+                    for key in delete:
                         cache.delete(key)
-                    for key, blob in puts:
+                    for key, blob in put:
                         cache.set(key, Sealed(blob))
+                    cache.add_new(add)
                 if sync:
                     cache.reset("sqlite_synchronous", SYNC_NORMAL, update=False)
             except BaseException:

@@ -114,7 +114,7 @@ class DiskThreadStore:
         blob = self._logs.codec.seal(text, place_of(key))
         async with self._lock.held():
             self._make()
-            self._logs.write([(key, blob)])
+            self._logs.write(put=[(key, blob)])
 
     async def load_file(self, digest: str) -> Json | None:
         self._check_usable()
@@ -132,8 +132,8 @@ class DiskThreadStore:
             if self._there():
                 async with self._lock.held():
                     # the head first: a log without a head is still listed, a head without its log is damage
-                    self._heads.write([], [thread], sync=True)
-                    self._logs.write([], self._records.all_keys(thread), sync=True)
+                    self._heads.write(delete=[thread], sync=True)
+                    self._logs.write(delete=self._records.all_keys(thread), sync=True)
         finally:
             self._writers.release(thread)
 
@@ -164,7 +164,7 @@ class DiskThreadStore:
         async with self._lock.held():
             self._make()
             # a fresh row: heads are listed in the order of writing, whatever the clock says
-            self._heads.write([(log.thread, blob)], [log.thread])
+            self._heads.write(delete=[log.thread], add=[(log.thread, blob)])
 
     async def give_up(self, thread: str) -> None:
         try:
@@ -209,18 +209,18 @@ class DiskThreadStore:
     def _write_batch(self, batch: Sequence[_Append]) -> None:
         """Commit appends in one transaction. Under the lock."""
         self._make()
-        puts: list[tuple[str, bytes]] = []
+        rows: list[tuple[str, bytes]] = []
         left: list[str] = []
         tails: dict[DiskThreadLog, Tail] = {}
         for log, packed in ((item.log, item.packed) for item in batch):
             if log.unsure and log not in tails:
                 left += self._records.keys_from(log.thread, log.seq + 1)
-            rows, tails[log] = self._records.rows_after(log.thread, tails.get(log, log.tail), packed)
-            puts += rows
+            added, tails[log] = self._records.rows_after(log.thread, tails.get(log, log.tail), packed)
+            rows += added
         sync = any(item.sync for item in batch)
         for log in tails:
             log.unsure = True
-        self._logs.write(puts, left, sync=sync)
+        self._logs.write(delete=left, add=rows, sync=sync)
         for log, tail in tails.items():
             log.advance(tail, sync)
 
