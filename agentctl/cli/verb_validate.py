@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from agentctl.spec.finding import Finding
 
 app = application()
-
-_OURS = re.compile(r"""^["']?agentctl["']?\s*:|\$schema=\S*graph\.v1\.json""", re.MULTILINE)
 
 
 class Format(StrEnum):
@@ -46,11 +43,12 @@ def validate(
 ) -> int:
     """Check files without running anything they name. Silent when all is well."""
     from agentctl.check.check import check_file
+    from agentctl.check.files import find_graph_files
 
     chosen = Chosen(_prefixes(select), _prefixes(ignore), information=verbose)
     findings: list[Finding] = []
     unread: list[UsageError] = []
-    for file in graph_files(paths):
+    for file in find_graph_files(paths):
         try:
             findings += [finding for finding in check_file(file) if chosen.keeps(finding)]
         except UsageError as failure:
@@ -76,36 +74,6 @@ class Chosen:
             return False
         selected = not self.select or finding.code.startswith(self.select)
         return selected and not (self.ignore and finding.code.startswith(self.ignore))
-
-
-def graph_files(paths: list[Path]) -> list[Path]:
-    """The files to check, each once: files as named, folders searched. Raises UsageError."""
-    files: dict[Path, Path] = {}
-    for path in paths:
-        if path.is_dir():
-            inside = [file for file in _yaml_files(path) if _says_agentctl(file)]
-            if not inside:
-                raise UsageError(f"{path}: no graph file in this folder", hint="graph files are *.yaml")
-        elif path.is_file():
-            inside = [path]
-        else:
-            raise UsageError(f"{path}: no such file")
-        files.update({file.resolve(): file for file in inside})
-    return list(files.values())
-
-
-def _yaml_files(folder: Path) -> list[Path]:
-    found = [*folder.rglob("*.yaml"), *folder.rglob("*.yml")]
-    hidden = [file for file in found if not any(p.startswith(".") for p in file.relative_to(folder).parts)]
-    return sorted(hidden)
-
-
-def _says_agentctl(file: Path) -> bool:
-    """Whether a file in a folder is ours: other tools keep YAML there too. One we cannot read may be."""
-    try:
-        return _OURS.search(file.read_text(encoding="utf-8", errors="replace")[:4096]) is not None
-    except OSError:
-        return True
 
 
 def _prefixes(codes: list[str] | None) -> tuple[str, ...]:
