@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -82,7 +83,7 @@ class WorkerProcess:
     @property
     def is_ready(self) -> bool:
         """It is alive, and has said nothing that nobody asked for."""
-        return self._channel.is_ready
+        return self._channel.is_ready and not _is_readable(self._ours)
 
     @property
     def pid(self) -> int:
@@ -189,6 +190,13 @@ class WorkerProcess:
 def _flag() -> str:
     """-P: the folder of worker_main.py is not for tools to import from. -I where agentctl itself runs so."""
     return "-I" if sys.flags.isolated else "-P"
+
+
+def _is_readable(end: socket.socket) -> bool:
+    """Whether something, its end perhaps, has come that the event loop has not seen yet."""
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Channel(asyncio.Protocol):
