@@ -62,20 +62,21 @@ class Effects:
         request: str,
         ask: Callable[[], Awaitable[Answer]],
         *,
+        shown: Json = None,
         write: bool = False,
     ) -> Json:
         """The record of the effect at this place: read from the tape, or asked of the world and recorded.
 
-        `request` is a digest of what is asked. A `write` is synced. Raises what the effect raised: ModelError,
+        `request` is a digest of what is asked, `shown` what a person is shown of it. A `write` is synced. Raises what the effect raised: ModelError,
         ToolError, Cut, LimitReached; Mismatch when the tape has something else or, in a replay, nothing.
         """
         record = self.known(place)
         if record is None:
             if not self.live:
-                raise Mismatch("D10", f"a {of} call that was not recorded", place, None, request)
+                raise Mismatch("D10", f"a {of} call that was not recorded", place, None, shown)
             record = await self._ask(place, of, request, ask, write)
         else:
-            self._compare(record, place, of, request)
+            self._compare(record, place, of, request, shown)
             self.recorded += 1
         return self._result(record)
 
@@ -138,7 +139,7 @@ class Effects:
         await self.record([record], sync=write)
         return record
 
-    def _compare(self, record: Json, place: Place, of: str, request: str) -> None:
+    def _compare(self, record: Json, place: Place, of: str, request: str, shown: Json) -> None:
         if record["of"] == "timer":
             return
         if record["of"] != of:
@@ -146,7 +147,7 @@ class Effects:
             raise Mismatch("D11", message, place, record["of"], of)
         if record.get("req", request) != request:
             message = f"the {of} call asks something else than was recorded"
-            raise Mismatch("D12", message, place, record["req"], request)
+            raise Mismatch("D12", message, place, f"digest {record['req']}", shown)
 
     def _result(self, record: Json) -> Json:
         if "cut" in record:

@@ -23,7 +23,7 @@ COMPARED = ("node", "visit", "up", "refs", "err", "next", "via", "used", "limit"
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """A place where the replay and the recording part. Codes have pages in `agentctl explain`."""
+    """A place where the replay and the recording part."""
 
     code: str
     step: int

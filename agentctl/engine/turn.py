@@ -56,7 +56,8 @@ class Turn:
         self._publish("model.started", place, model=model, agent=agent.name)
         known = self.effects.known(place) is not None
         asked = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
-        record = await self.effects.perform(place, "model", asked, partial(self._chat, place, agent, request))
+        ask = partial(self._chat, place, agent, request)
+        record = await self.effects.perform(place, "model", asked, ask, shown=request.messages[-1].content)
         reply = msgspec.convert({**record["res"], "usage": record["usage"]}, ChatReply)
         self.budget.add_model_call(reply.usage, record["cost"])
         self._publish(
@@ -90,7 +91,12 @@ class Turn:
             ask = self._outcome_unknown(place, tool, arguments)
         try:
             record = await self.effects.perform(
-                place, "tool", digest([tool.name, arguments]), ask, write=tool.effect == "write"
+                place,
+                "tool",
+                digest([tool.name, arguments]),
+                ask,
+                shown=arguments,
+                write=tool.effect == "write",
             )
         except ToolError as error:
             self.budget.add_tool_call(tool.name)
@@ -148,7 +154,8 @@ class Turn:
         """See NodeTurn."""
         asked = digest([question, list(node.choices)])
         self.effects.watch.end()
-        record = await self.effects.perform(place, "ask", asked, partial(self._ask, place, node, question))
+        ask = partial(self._ask, place, node, question)
+        record = await self.effects.perform(place, "ask", asked, ask, shown=question)
         if record["res"] is not None:
             self._publish("ask.answered", place, id=self.question_id(node), answer=record["res"])
         return cast(Json, record["res"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from agentctl import units
 from agentctl.expressions import Expression, compile_bare, compile_template, compile_value
@@ -28,6 +28,7 @@ from agentctl.graph.plan import (
 from agentctl.graph.unsupported import refuse_unsupported
 from agentctl.json import Json, digest
 from agentctl.spec.document import Document
+from agentctl.spec.finding import Keys
 from agentctl.spec.fits import first_problem, problems
 from agentctl.spec.functions import PythonFunction, read_function
 from agentctl.spec.model import (
@@ -151,12 +152,14 @@ class _Compiler:
 
     def _agent(self, node: str, named: str | AgentSpec) -> AgentPlan:
         agents = self.spec.agents or {}
-        name, spec = (named, agents[named]) if isinstance(named, str) else (node, named)
+        inline = isinstance(named, AgentSpec)
+        name, spec = (node, named) if isinstance(named, AgentSpec) else (named, agents[named])
+        keys: Keys = ("nodes", node, "agent") if inline else ("agents", name)
         schema = fields_schema(spec.output) if spec.output else None
         return AgentPlan(
             name=name,
             model=self._model(spec.model or "default"),
-            instructions=self._instructions(spec.instructions),
+            instructions=self._instructions(spec.instructions, (*keys, "instructions")),
             tools=tuple(self.tools[tool] for tool in spec.tools or ()),
             max_turns=spec.max_turns or 8,
             output=schema,
@@ -164,9 +167,11 @@ class _Compiler:
             examples=tuple((pair.get("prompt", ""), pair.get("answer")) for pair in spec.examples or ()),
         )
 
-    def _instructions(self, text: Json) -> Expression | None:
+    def _instructions(self, text: str | FileText | UnsetType, keys: Keys) -> Expression | None:
         if isinstance(text, FileText):
-            return compile_template(self.document.texts[text.file])
+            prompt = self.document.prompt(keys)
+            assert prompt is not None, "a checked document has the files it names"
+            return compile_template(prompt)
         return _template(text)
 
     def _all_models(self) -> dict[str, ModelPlan]:
