@@ -44,14 +44,34 @@ NOTES = LOOP.replace(
     "default: 0}", "default: 0}\n      notes: {type: array, items: string, reduce: append}"
 ).replace("state.count + 1 }}", "state.count + 1 }}\n          notes: note ${{ state.count }}")
 """The same with a field that grows by one item a step."""
+WRITES = LOOP.replace(
+    """        set:
+          count: ${{ state.count + 1 }}
+""",
+    """        tool: bump
+        args:
+          count: ${{ state.count + 1 }}
+        save: [count]
+""",
+).replace(
+    "    start: work",
+    """    tools:
+      bump:
+        python: tools:bump
+        parameters: {count: integer}
+        effect: write
+        in_process: true
+        idempotency_key: ${{ args.count }}
+    start: work""",
+)
+"""The same where each step is a write, whose intent and result are synced."""
 CHAT = f"""
     agentctl: 1
     name: chat
     input: [goal]
-    output: [count]
+    output: [talk]
     state:
       goal: integer
-      count: {{type: integer, default: 0}}
       talk: messages
     {LIMITS}
     start: speak
@@ -64,14 +84,15 @@ CHAT = f"""
     nodes:
       speak:
         agent: poet
-        prompt: ${{{{ state.count }}}}
+        prompt: Go on.
         history: talk
         then: more
     routers:
       more:
-        - {{when: state.count < state.goal, to: speak}}
+        - {{when: state.talk | length < 2 * state.goal, to: speak}}
         - {{else: end}}
 """
+"""An agent that talks to itself, its whole history before it."""
 
 
 def graph_of(text: str) -> Graph:
@@ -116,8 +137,8 @@ class Script:
         """See World."""
         return self.clock
 
-    async def _work(self, tool: ToolPlan, arguments: Json, idempotency_key: str | None) -> Json:
-        return self.work(arguments)
+    async def _work(self, call: Call) -> Json:
+        return self.work(call.arguments)
 
 
 @dataclass
