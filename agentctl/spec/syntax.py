@@ -127,7 +127,8 @@ def _brackets(text: str, at: int, begun: int, context: str, opened: str) -> Expl
     found, end = shown(text[at : _word_end(text, at)]), _word_end(text, at)
     if "node" in context:
         return Explained(f"{found} where a value should be", at, end)
-    return Explained(f"{found} where a comma or the end of {kind} should be", at, end, f"{kind} {opened}")
+    hint = f"quote a text that holds `:`, `?` or a bracket; the {kind} {opened}"
+    return Explained(f"{found} where a comma or the end of {kind} should be", at, end, hint)
 
 
 def _place(text: str, at: int) -> int:
