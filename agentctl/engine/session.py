@@ -106,10 +106,7 @@ class Session:
         elif overdue:
             await self._take_up(log, history, pending, Request(options=request.options), stop)
         else:
-            raise UsageError(
-                f"thread {log.thread} has a turn that is not over ({_state_of(pending)})",
-                hint=f"go on with it: agentctl resume {log.thread}; or give it up: add --abandon",
-            )
+            raise pending_refusal(log.thread, pending)
         return await self._history(log)
 
     async def _begin(self, log: ThreadLog, history: History, request: Request, stop: Stop | None) -> Outcome:
@@ -337,6 +334,14 @@ def _snapshot_between(history: History, values: Mapping[str, Json], digest: str)
         "values": dict(values),
         "digest": digest,
     }
+
+
+def pending_refusal(thread: str, pending: Pending) -> UsageError:
+    """Why no new turn is begun beside one that is not over."""
+    return UsageError(
+        f"thread {thread} has a turn that is not over ({_state_of(pending)})",
+        hint=f"go on with it: agentctl resume {thread}; or give it up: add --abandon",
+    )
 
 
 def _state_of(pending: Pending) -> str:
