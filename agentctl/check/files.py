@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agentctl.errors import UsageError
+from agentctl.spec.reading import read_start
+from agentctl.spec.source import MAX_BYTES
 
 _SKIPPED = frozenset(("node_modules", "__pycache__", "venv"))
 _VERSION_KEY = re.compile(rb"""^(?:\xef\xbb\xbf)?["']?agentctl["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
@@ -37,8 +39,8 @@ def _is_file(path: Path) -> bool:
     try:
         if path.is_dir():
             return False
-        with path.open("rb"):
-            return True
+        read_start(path, 1)
+        return True
     except FileNotFoundError:
         raise UsageError(
             f"there is no file `{path}`", hint="name a graph file, or a folder with some"
@@ -66,7 +68,7 @@ def _is_searched(folder: Path) -> bool:
 
 def _has_version_key(path: Path) -> bool:
     try:
-        return path.is_file() and _VERSION_KEY.search(path.read_bytes()) is not None
+        return path.is_file() and _VERSION_KEY.search(read_start(path, MAX_BYTES)) is not None
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {error.strerror}") from error
 

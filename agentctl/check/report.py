@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Fix, Span
+from agentctl.spec.reading import read_start
+from agentctl.spec.source import MAX_BYTES
 
 _SECRETS = re.compile(
     r"""
@@ -66,6 +69,7 @@ def summary(findings: Sequence[Finding]) -> str:
     return f"{', '.join(counts) or 'nothing found'} in {_plural(len({f.file for f in findings}), 'file')}"
 
 
+@lru_cache(maxsize=64)  # of a long line with many findings each would go through it again
 def masked(text: str) -> str:
     """The text with what looks like a secret starred out, as long as before."""
     text = _SECRETS.sub(lambda match: _starred(match[0]), text)
@@ -88,10 +92,12 @@ def _block(finding: Finding, sources: dict[Path, list[str]], base: Path, paint: 
     span, tint = finding.span, _COLORS[finding.severity]
     head = paint(f"{shown_path(finding.file, base)}:{span.line}:{span.column}:", "1")
     severity = paint(f"{finding.severity}[{finding.code}]", f"1;{tint}")
-    lines = [f"{head} {severity} {masked(finding.message)}"]
+    lines = [f"{head} {severity} {_plain(masked(finding.message))}"]
     lines += _frame(sources[finding.file], span, paint, tint)
     if finding.hint:
-        lines.append(f"{' ' * _gutter(span)} {paint('=', '2')} {paint('hint:', '1')} {masked(finding.hint)}")
+        lines.append(
+            f"{' ' * _gutter(span)} {paint('=', '2')} {paint('hint:', '1')} {_plain(masked(finding.hint))}"
+        )
     return "\n".join(lines)
 
 
@@ -142,7 +148,7 @@ def _gutter(span: Span) -> int:
 
 def _lines_of(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+        return read_start(file, MAX_BYTES).decode("utf-8-sig", "replace").split("\n")
     except OSError:
         return []  # a file read from a recording is not on the disk: the finding stands without its lines
 

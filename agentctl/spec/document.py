@@ -13,8 +13,9 @@ from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Finding, Keys, Span, path_text
 from agentctl.spec.include import VERSION, Merged, Reader, merge, not_utf8, project_files, reason, relative
 from agentctl.spec.model import FileSpec
+from agentctl.spec.reading import read_start
 from agentctl.spec.shape import read_spec
-from agentctl.spec.source import MAX_BYTES, Source
+from agentctl.spec.source import MAX_BYTES, Source, too_large
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class Document:
 
 def read_text(path: Path) -> str:
     """The text of a file, of one that is too large its beginning."""
-    with path.open("rb") as file:
-        found = file.read(MAX_BYTES + 1)
+    found = read_start(path, MAX_BYTES + 1)
     return found.decode("utf-8", "replace" if len(found) > MAX_BYTES else "strict")
 
 
@@ -177,6 +177,8 @@ def _read_prompts(merged: Merged, read: Reader, resolve: Callable[[Path], Path])
         else:
             merged.texts[relative(path, folder)] = text
             prompts[keys] = Source(path, text)
+            if (finding := too_large(prompts[keys])) is not None:
+                merged.findings.append(finding)
     return prompts
 
 

@@ -90,9 +90,12 @@ class _Gathering:
 
     def leaves(self, path: Path) -> bool:
         """Whether a path leads out of the project, by its words or by a link."""
-        return not (
-            path.is_relative_to(self.folder) and self.resolve(path).is_relative_to(self.resolve(self.folder))
-        )
+        if not path.is_relative_to(self.folder):
+            return True
+        try:
+            return not self.resolve(path).is_relative_to(self.resolve(self.folder))
+        except (OSError, RuntimeError, ValueError):
+            return False  # links in a circle, or no name a file can have: reading it fails, and says why
 
     def _read_part(self, source: Source, keys: Keys, name: str, path: Path) -> Source | None:
         try:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from agentctl.errors import UsageError
+from agentctl.spec.reading import read_start
 
 _HOPS = 10
 """How many re-exports are followed from a name to what it stands for."""
@@ -75,7 +76,7 @@ class Module:
 def read_module(file: Path, folder: Path) -> Module:
     """Parse a file. Raises UnreadableSource."""
     try:
-        tree = ast.parse(file.read_bytes(), filename=str(file))
+        tree = ast.parse(read_start(file), filename=str(file))
     except OSError as error:
         raise UnreadableSource(f"cannot read {file}: {error.strerror}") from error
     except SyntaxError as error:

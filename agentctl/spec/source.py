@@ -104,11 +104,8 @@ class Source:
 def read_source(path: Path, text: str) -> tuple[Source, list[Finding]]:
     """Read a file's text, and say all that is wrong with it as YAML. Never raises."""
     source = Source(path, text.removeprefix("\ufeff"))
-    too_large = len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES
-    if too_large:
-        message = f"the file is larger than 1 MB ({MAX_BYTES:,} bytes)"
-        hint = "keep data out of it, or split it with `include`"
-        return source, [Finding("Y003", "error", message, path, Span(1, 1, 1, 1), hint=hint)]
+    if (finding := too_large(source)) is not None:
+        return source, [finding]
     unreadable = bad_character(source.text)
     if unreadable is not None:
         return source, [_finding(source, Problem("Y001", *unreadable))]
@@ -116,6 +113,15 @@ def read_source(path: Path, text: str) -> tuple[Source, list[Finding]]:
     if source.root is not None:
         source.data = source.root.data()
     return source, list(_findings(source, problems))
+
+
+def too_large(source: Source) -> Finding | None:
+    """What is said of a file of which only the beginning was read."""
+    if len(source.text) <= MAX_BYTES and len(source.text.encode(errors="replace")) <= MAX_BYTES:
+        return None
+    message = f"the file is larger than 1 MB ({MAX_BYTES:,} bytes)"
+    hint = "keep data out of it, or split it with `include`"
+    return Finding("Y003", "error", message, source.path, Span(1, 1, 1, 1), hint=hint)
 
 
 def _findings(source: Source, problems: list[Problem]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,4 +78,12 @@ def test_a_file_that_cannot_be_read_is_wrong_usage(tmp_path: Path) -> None:
 def test_a_dangling_link_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     _write(tmp_path, "graph.yaml")
     (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    assert find_graph_files([tmp_path]) == [tmp_path / "graph.yaml"]
+
+
+def test_a_pipe_is_refused_when_named_and_passed_over_in_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(UsageError, match="cannot be read: a pipe"):
+        find_graph_files([tmp_path / "pipe.yaml"])
+    (tmp_path / "graph.yaml").write_text("agentctl: 1\n")
     assert find_graph_files([tmp_path]) == [tmp_path / "graph.yaml"]

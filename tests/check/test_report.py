@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,23 @@ def test_a_secret_in_the_file_is_masked_in_the_frame_and_in_the_message(tmp_path
     assert any(finding.code == "G201" for finding in findings)
     assert key not in as_text(findings)
     assert key not in str(as_json(findings))
+
+
+def test_no_part_of_a_report_holds_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    file = tmp_path / "graph.yaml"
+    file.write_text(
+        'agentctl: 1\nname: x\nstart: a\nnodes: {a: {set: {}, then: "e\\u001b[2Jnd"}}\n"\\u001b[2J": 1\n'
+    )
+    text = as_text([*check_file(file), _finding(file, Span(1, 1, 1, 2), hint="say \x1b]0;title\x07")])
+    assert "\ufffd[2J" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
+def test_many_findings_on_one_long_line_cost_no_more_than_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "graph.yaml"
+    file.write_text("x: [" + ", ".join(f"part{n}.yaml" for n in range(3000)) + "]\n")
+    findings = [_finding(file, Span(1, 5 + n, 1, 9 + n)) for n in range(3000)]
+    began = time.perf_counter()
+    as_text(findings, base=tmp_path)
+    assert time.perf_counter() - began < 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -241,3 +242,34 @@ def test_a_flood_of_slips_is_told_in_part_and_soon(text: str) -> None:
     document = document_from_texts("graph.yaml", {"graph.yaml": HEAD + text})
     assert time.process_time() - begun < 6
     assert 1 <= len(document.findings) <= 2_100
+
+
+@pytest.mark.parametrize("place", ["root", "include", "instructions"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_could_keep_us_waiting_for_ever_is_not_read(tmp_path: Path, place: str, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "wait.yaml")
+    else:
+        (tmp_path / "wait.yaml").symlink_to("/dev/zero")
+    if place == "root":
+        with pytest.raises(UsageError, match="is no file to read"):
+            read_document(tmp_path / "wait.yaml")
+    else:
+        named = {
+            "include": "include: [wait.yaml]\n",
+            "instructions": "agents: {a: {instructions: {file: wait.yaml}}}\n",
+        }
+        found = codes(write(tmp_path, graph_yaml=HEAD + named[place] + NODES))
+        assert found == (["S120"] if kind == "pipe" else ["X06"])
+
+
+@pytest.mark.parametrize("name", ['"a\\0b"', "circle.yaml"])
+def test_an_include_that_no_file_can_have_is_told_as_any_other(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle.yaml").symlink_to("circle.yaml")
+    assert codes(write(tmp_path, graph_yaml=HEAD + f"include: [{name}]\n" + NODES)) == ["S120"]
+
+
+def test_instructions_that_are_too_long_are_refused_and_never_cut_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "long.md").write_text("word " * 300_000)
+    graph = HEAD + "agents: {a: {instructions: {file: long.md}}}\n" + NODES
+    assert codes(write(tmp_path, graph_yaml=graph)) == ["Y003"]
