@@ -12,7 +12,7 @@ from agentctl.messages import Usage
 
 @dataclass(slots=True)
 class Budget:
-    """Counters of one turn. `held` is true until the last node, which runs on the reserve."""
+    """Counters of one turn."""
 
     limits: LimitPlan
     reserved: bool = False
@@ -27,6 +27,8 @@ class Budget:
     step_tool_calls: int = 0
     visits: dict[str, int] = field(default_factory=dict)
     calls_of: dict[str, int] = field(default_factory=dict)
+    under_way: dict[str, str] = field(default_factory=dict)
+    """Tools that are being called, by the key of the place."""
 
     @classmethod
     def for_graph(cls, limits: LimitPlan, last: Node | None) -> Budget:
@@ -75,12 +77,16 @@ class Budget:
                 raise LimitReached("cost", self.cost, ceiling)
 
     def before_tool_call(self) -> None:
-        """Raises LimitReached when no tool call is left."""
-        limits = self.limits
-        if self.tool_calls >= limits.tool_calls:
-            raise LimitReached("tool_calls", self.tool_calls, limits.tool_calls)
-        if limits.step_tool_calls is not None and self.step_tool_calls >= limits.step_tool_calls:
-            raise LimitReached("tool_calls", self.step_tool_calls, limits.step_tool_calls)
+        """Raises LimitReached when no tool call is left; calls under way are counted."""
+        limits, open = self.limits, len(self.under_way)
+        if self.tool_calls + open >= limits.tool_calls:
+            raise LimitReached("tool_calls", self.tool_calls + open, limits.tool_calls)
+        if limits.step_tool_calls is not None and self.step_tool_calls + open >= limits.step_tool_calls:
+            raise LimitReached("tool_calls", self.step_tool_calls + open, limits.step_tool_calls)
+
+    def calls_begun(self, tool: str) -> int:
+        """Calls of one tool in the turn, those under way among them."""
+        return self.calls_of.get(tool, 0) + list(self.under_way.values()).count(tool)
 
     def add_model_call(self, usage: Usage, cost: float | None) -> None:
         self.model_calls += 1

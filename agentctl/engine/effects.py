@@ -63,6 +63,7 @@ class Effects:
         ask: Callable[[], Awaitable[Answer]],
         *,
         shown: Json = None,
+        tool: str = "",
         write: bool = False,
     ) -> Json:
         """The record of the effect at this place: read from the tape, or asked of the world and recorded.
@@ -74,27 +75,19 @@ class Effects:
         if record is None:
             if not self.live:
                 raise Mismatch("D10", f"a {of} call that was not recorded", place, None, shown)
-            record = await self._ask(place, of, request, ask, write)
+            record = {"kind": "effect", "key": place.key, "of": of, "req": request}
+            if tool:
+                record["tool"] = tool
+            await self._ask(record, ask, write)
         else:
             self._compare(record, place, of, request, shown)
             self.recorded += 1
         return self._result(record)
 
-    async def pause(self, place: Place, seconds: float) -> None:
-        """Wait, in a live run; recorded only when a timer cut the wait short, which a replay then repeats."""
-        record = self.known(place)
-        if record is not None:
-            self._result(record)
-        elif self.live:
-            try:
-                await asyncio.sleep(seconds)
-            except asyncio.CancelledError:
-                if self.watch.cut is None:
-                    raise
-                self.watch.taken()
-                cut = {"kind": "effect", "key": place.key, "of": "timer", "cut": self.watch.cut}
-                await self.record([cut])
-                raise Cut(self.watch.cut) from None
+    async def pause(self, seconds: float) -> None:
+        """Wait, in a live run."""
+        if self.live:
+            await asyncio.sleep(seconds)
 
     async def intend(self, place: Place, tool: str, arguments: Json) -> None:
         """Write down, synced, that a write is about to be made here."""
@@ -119,25 +112,25 @@ class Effects:
         except asyncio.CancelledError:
             self.watch.again()
 
-    async def _ask(
-        self, place: Place, of: str, request: str, ask: Callable[[], Awaitable[Answer]], write: bool
-    ) -> Json:
-        record: dict[str, Json] = {"kind": "effect", "key": place.key, "of": of, "req": request}
+    async def _ask(self, record: dict[str, Json], ask: Callable[[], Awaitable[Answer]], write: bool) -> None:
+        """Ask the world and complete the record."""
         began = time.perf_counter()
+        passed_on = None
         try:
             record.update(self._masked(await ask()))
-        except asyncio.CancelledError:
-            if self.watch.cut is None:
+        except asyncio.CancelledError as error:
+            if self.watch.rang is None:
                 raise
-            self.watch.taken()
-            record["cut"] = self.watch.cut
+            record["cut"] = self.watch.rang
+            passed_on = None if self.watch.taken() else error
         except LimitReached as reached:
             record["limit"] = [reached.limit, reached.used, reached.allowed]
         except NodeError as error:
             record["err"] = self._masked(error_record(error))
         record["sec"] = round(time.perf_counter() - began, 4)
         await self.record([record], sync=write)
-        return record
+        if passed_on is not None:
+            raise passed_on
 
     def _compare(self, record: Json, place: Place, of: str, request: str, shown: Json) -> None:
         if record["of"] == "timer":

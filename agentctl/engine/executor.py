@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from agentctl.engine.effects import error_record
+from agentctl.engine.effects import error_from_record, error_record
 from agentctl.engine.routing import Routed, route
 from agentctl.engine.signals import Cut, LimitReached, Question, Waiting
 from agentctl.engine.tape import packed
@@ -37,6 +37,8 @@ class Passage:
     """Seconds of the turn so far, waiting not counted."""
     limit: LimitReached | None = None
     """The limit that was met, once it was: `on_limit` then runs, or has run."""
+    failure: dict[str, Json] | None = None
+    """The error of the step that ended the turn, as the log keeps it."""
     updates: int = 0
     """Bytes of updates since the last snapshot."""
 
@@ -50,8 +52,6 @@ class Ended:
     question: Question | None = None
     exit_code: int = 0
     reason: Literal["", "stopped", "cannot"] = ""
-    trouble: BaseException | None = None
-    warnings: tuple[str, ...] = field(default=())
 
 
 class Executor:
@@ -77,9 +77,9 @@ class Executor:
             return Ended("interrupted", exit_code=130, reason="stopped")
         except CannotRun as error:
             kept = {"class": "cannot", "message": error.message, "hint": error.hint}
-            return Ended("interrupted", kept, exit_code=error.exit_code, reason="cannot", trouble=error)
+            return Ended("interrupted", kept, exit_code=error.exit_code, reason="cannot")
         finally:
-            self.watch.end()
+            self.watch.close()
             self.passage.elapsed = self._spent()
 
     def _spent(self) -> float:
@@ -93,19 +93,19 @@ class Executor:
                 raise asyncio.CancelledError
             node = turn.graph.nodes[passage.next]
             try:
-                failed = await self._step(node)
+                await self._step(node)
             except LimitReached as reached:
                 self._meet(reached)
                 continue
-            if failed is not None:
-                return failed
             if time.monotonic() - self._yielded > YIELD_EVERY:
                 await asyncio.sleep(0)
                 self._yielded = time.monotonic()
         return self._finished()
 
     def _finished(self) -> Ended:
-        limit = self.passage.limit
+        limit, failure = self.passage.limit, self.passage.failure
+        if failure is not None:
+            return Ended("failed", failure, exit_code=error_from_record(failure).exit_code)
         if limit is None:
             return Ended("done")
         return Ended("limit", {"class": "limit", "limit": limit.limit, "message": str(limit)}, exit_code=5)
@@ -120,7 +120,7 @@ class Executor:
         passage.next = last if last is not None and passage.limit is None else END
         passage.limit = passage.limit or reached
 
-    async def _step(self, node: Node) -> Ended | None:
+    async def _step(self, node: Node) -> None:
         turn, passage = self.turn, self.passage
         turn.node = node.name
         if self._may_be_late():
@@ -149,10 +149,6 @@ class Executor:
         await self._checkpoint(record, routed)
         if events.wants("step.ended"):
             self._step_ended(node, result, routed, error, time.monotonic() - began)
-        if routed is None:
-            assert error is not None
-            return Ended("failed", record["err"], exit_code=error.exit_code, trouble=error)
-        return None
 
     def _settle(
         self, node: Node, record: dict[str, Json], result: NodeResult, error: NodeError | None
@@ -232,6 +228,8 @@ class Executor:
             if routed.via:
                 record["via"] = [router for router, _ in routed.via]
             passage.next = routed.node
+        else:
+            passage.next, passage.failure = END, record["err"]
         records = [record]
         if passage.updates > max(SNAPSHOT_FLOOR, 2 * turn.state.size):
             records.append(self._snapshot(record))
@@ -250,6 +248,8 @@ class Executor:
         }
         if "limit" in step:
             inside["limit"] = step["limit"]
+        if self.passage.failure is not None:
+            inside["failure"] = self.passage.failure
         values, digest = turn.state.values, turn.state.digest
         return {"kind": "snapshot", "n": turn.step, "values": values, "digest": digest, "turn": inside}
 
@@ -293,7 +293,7 @@ class Executor:
                 failure = _as_node_error(error)
                 if attempt == node.attempts:
                     return failure
-            await turn.effects.pause(place._replace(call=-1), backoff.wait(attempt))
+            await turn.effects.pause(backoff.wait(attempt))
         raise AssertionError("a node has at least one attempt")
 
     async def _once(self, node: Node, place: Place) -> NodeResult:
@@ -308,10 +308,11 @@ class Executor:
         except Cut as cut:
             raise self._cut_error(node, cut) from None
         except asyncio.CancelledError:
-            if self.watch.cut is None:
+            reason = self.watch.rang
+            if reason is None:
                 raise
             self.watch.taken()
-            raise self._cut_error(node, Cut(self.watch.cut)) from None
+            raise self._cut_error(node, Cut(reason)) from None
         finally:
             self.watch.end()
             if isinstance(node, AskNode):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agentctl.engine.signals import LimitReached
-from agentctl.engine.tape import Tape, unpacked
+from agentctl.engine.tape import Tape, called_tool, unpacked
+from agentctl.graph.plan import END
 from agentctl.json import Json, encode
 from agentctl.state import FieldPlan, State
 from agentctl.store.protocols import Head, ThreadStore
@@ -25,6 +26,8 @@ class Pending:
     used: Json = None
     elapsed: float = 0.0
     limit: LimitReached | None = None
+    failure: Json = None
+    """The error of its last step, when that one ended it."""
     suspended: Json = None
     """Its `suspend` record, when the turn was left in order."""
 
@@ -61,7 +64,8 @@ class History:
             case "end":
                 self.pending = None
             case "effect" | "intent" | "asked":
-                self._effect(record)
+                if self.pending is not None:
+                    self.pending.tape.take(record)
 
     def _restore(self, seq: int, record: Json) -> None:
         self.state = State.restored(self.state.fields, record["values"], record["digest"])
@@ -74,6 +78,7 @@ class History:
             pending.next, pending.used, pending.elapsed = inside["next"], inside["used"], inside["t"]
             pending.visits, pending.calls_of = inside["visits"], inside["calls_of"]
             pending.limit = LimitReached(*inside["limit"]) if inside.get("limit") else None
+            pending.failure = inside.get("failure")
 
     def _begin(self, seq: int, record: Json) -> None:
         self.turns, self.turn_seq = record["n"], seq
@@ -90,21 +95,16 @@ class History:
             self.state.apply(writes)
             self.updates += len(encode(writes))
         pending.visits[record["node"]] = pending.visits.get(record["node"], 0) + 1
-        pending.next = record.get("next", "end")
+        pending.next = record.get("next", END)
+        pending.failure = None if "next" in record else record["err"]
         pending.used, pending.elapsed = record["used"], record["t"]
         if "limit" in record:
             pending.limit = LimitReached(*record["limit"])
+        for effect in pending.tape.effects.values():
+            if tool := called_tool(effect):
+                pending.calls_of[tool] = pending.calls_of.get(tool, 0) + 1
         # what lies behind a checkpoint is never asked for again
         pending.tape = Tape()
-
-    def _effect(self, record: Json) -> None:
-        pending = self.pending
-        if pending is None:
-            return
-        pending.tape.take(record)
-        if record["kind"] == "effect" and record["of"] == "tool" and "memo" not in record:
-            name = record.get("tool", "")
-            pending.calls_of[name] = pending.calls_of.get(name, 0) + 1
 
 
 async def read_history(

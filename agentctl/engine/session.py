@@ -156,7 +156,7 @@ class Session:
         await log.append([{"kind": "resume", "at": time.time(), "digest": self.graph.digest}])
         head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
         keeper = _Keeper(log, self.store, head, self.graph, turn_seq=history.turn_seq)
-        passage = Passage(pending.next, pending.elapsed, pending.limit, history.updates)
+        passage = Passage(pending.next, pending.elapsed, pending.limit, pending.failure, history.updates)
         return await self._drive(keeper, history, pending, passage, request, stop)
 
     async def _drive(

@@ -82,6 +82,14 @@ def effect_part(effect: Json, part: Sequence[str | int]) -> Json:
     return value
 
 
+def called_tool(effect: Json) -> str | None:
+    """The tool whose budget an effect used: not one that was answered from the memo, refused or cut short."""
+    if effect["of"] != "tool" or "memo" in effect or "cut" in effect or "limit" in effect:
+        return None
+    refused = "err" in effect and effect["err"]["class"] == "limit"
+    return None if refused else str(effect["tool"])
+
+
 def _value_at(tree: Json, at: Sequence[str | int]) -> tuple[Json] | None:
     for key in at:
         if isinstance(tree, dict):

@@ -14,11 +14,12 @@ import msgspec
 from agentctl.engine.budget import Budget
 from agentctl.engine.effects import Answer, Effects
 from agentctl.engine.signals import Question, Waiting
+from agentctl.engine.tape import called_tool
 from agentctl.engine.world import World
 from agentctl.errors import AgentctlError, ToolError, UsageError
 from agentctl.events import EventStream
 from agentctl.graph.plan import AgentPlan, AskNode, Graph, ToolPlan
-from agentctl.json import Json, decode, digest, encode
+from agentctl.json import Json, canonical, decode, digest, encode
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.nodes.turn import Place
 from agentctl.state import State
@@ -84,11 +85,13 @@ class Turn:
 
     async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
         """See NodeTurn."""
+        names = {**self.names, "args": arguments}
+        key = _key_text(tool.idempotency_key(names)) if tool.idempotency_key else None
         self._publish("tool.started", place, tool=tool.name, args=arguments)
         known = self.effects.known(place)
-        ask = partial(self._call, place, tool, arguments)
+        ask = partial(self._call, place, tool, arguments, key)
         if known is None and place.key in self.effects.tape.intents:
-            ask = self._outcome_unknown(place, tool, arguments)
+            ask = self._outcome_unknown(place, tool, arguments, key)
         try:
             record = await self.effects.perform(
                 place,
@@ -96,12 +99,17 @@ class Turn:
                 digest([tool.name, arguments]),
                 ask,
                 shown=arguments,
+                tool=tool.name,
                 write=tool.effect == "write",
             )
         except ToolError as error:
-            self.budget.add_tool_call(tool.name)
-            self._tool_ended(place, tool, known, self.effects.known(place), error.message)
+            record = self.effects.known(place)
+            if called_tool(record):
+                self.budget.add_tool_call(tool.name)
+            self._tool_ended(place, tool, known, record, error.message)
             raise
+        finally:
+            self.budget.under_way.pop(place.key, None)
         if "memo" in record:
             self.memo_hits += 1
         else:
@@ -109,10 +117,8 @@ class Turn:
         self._tool_ended(place, tool, known, record, None)
         return record["res"]
 
-    async def _call(self, place: Place, tool: ToolPlan, arguments: Json) -> Answer:
+    async def _call(self, place: Place, tool: ToolPlan, arguments: Json, key: str | None) -> Answer:
         assert self.world is not None
-        names = {**self.names, "args": arguments}
-        key = str(tool.idempotency_key(names)) if tool.idempotency_key else None
         answered = await self.world.call_tool(
             Call(
                 tool=tool,
@@ -125,7 +131,7 @@ class Turn:
                 on_retry=partial(self._retry, "tool.retry", place, tool.name),
             )
         )
-        answer = {"res": answered.value, "tool": tool.name}
+        answer = {"res": answered.value}
         if answered.age is not None:
             answer["memo"] = {"age": round(answered.age, 3), "saved": round(answered.saved or 0.0, 4)}
         return answer
@@ -135,25 +141,27 @@ class Turn:
 
     async def _before_call(self, place: Place, tool: ToolPlan, arguments: Json) -> None:
         self.budget.before_tool_call()
-        if tool.max_calls is not None and self.budget.calls_of.get(tool.name, 0) >= tool.max_calls:
+        if tool.max_calls is not None and self.budget.calls_begun(tool.name) >= tool.max_calls:
             raise ToolError("limit", f"tool `{tool.name}` may be called {tool.max_calls} times in a turn")
+        self.budget.under_way[place.key] = tool.name
         if tool.effect == "write":
             await self.effects.intend(place, tool.name, arguments)
 
-    def _outcome_unknown(self, place: Place, tool: ToolPlan, arguments: Json) -> partial[Json]:
+    def _outcome_unknown(
+        self, place: Place, tool: ToolPlan, arguments: Json, key: str | None
+    ) -> partial[Json]:
         """A write was begun here and nobody saw its end: only a key, or a person, lets it go on."""
         assumed = self.assume.get(place.key)
-        if tool.idempotency_key is not None or assumed == "retry":
-            return partial(self._call, place, tool, arguments)
+        if key is not None or assumed == "retry":
+            return partial(self._call, place, tool, arguments, key)
         if isinstance(assumed, dict):
-            return partial(_given, {"res": assumed["done"], "tool": tool.name, "assumed": True})
+            return partial(_given, {"res": assumed["done"], "assumed": True})
         text = f"`{tool.name}` was called with {encode(arguments).decode()} and its outcome is unknown"
         raise Waiting(Question(place.key, "outcome", text, ("done", "retry")))
 
     async def ask(self, place: Place, node: AskNode, question: str) -> Json | None:
         """See NodeTurn."""
         asked = digest([question, list(node.choices)])
-        self.effects.watch.end()
         ask = partial(self._ask, place, node, question)
         record = await self.effects.perform(place, "ask", asked, ask, shown=question)
         if record["res"] is not None:
@@ -231,6 +239,11 @@ class Turn:
             memo=memo is not None,
             error=error,
         )
+
+
+def _key_text(key: Json) -> str:
+    """An idempotency key as a tool is given it: 12.0 is 12."""
+    return key if isinstance(key, str) else canonical(key).decode()
 
 
 async def _given(answer: Answer) -> Answer:

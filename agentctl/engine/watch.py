@@ -41,7 +41,9 @@ class Watch:
         self.clocked = clocked
         """False in a replay, where no clock may matter."""
         self.cut: CutReason | None = None
-        self.stopping = False
+        """Why the timer rang, until what it cut short is over."""
+        self.stopping = stop is not None and stop.requested
+        self._again: asyncio.Handle | None = None
         self._deadline: float | None = None
         self._reason: CutReason = "time"
         self._timer: asyncio.TimerHandle | None = None
@@ -60,18 +62,31 @@ class Watch:
 
     def end(self) -> None:
         """The work is over; nothing is cut until the next begins."""
-        self._deadline = None
+        self._deadline = self.cut = None
+
+    @property
+    def rang(self) -> CutReason | None:
+        """The timer's reason for a cancellation that has come; a stop goes before it."""
+        return None if self.stopping else self.cut
 
     def again(self) -> None:
-        """A cancellation came at a moment when nothing could be cut: cancel once more, soon."""
-        if self.task is not None:
-            self.task.uncancel()
-            self.loop.call_soon(self.task.cancel)
+        """A cancellation came while an answer was written down, which is never cut: let it come again, soon."""
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        if self.rang is not None and task is self.task:
+            # if the work is over before it rings again, then nothing need be cut
+            self.cut, self._deadline = None, self.loop.time()
+            self._arm()
+        else:
+            self._again = self.loop.call_soon(task.cancel)
 
-    def taken(self) -> None:
-        """The cancellation has been acted upon."""
-        if self.task is not None and self.task.cancelling():
+    def taken(self) -> bool:
+        """A cancellation has been acted upon; False in a task of the turn's, which must pass it on."""
+        mine = asyncio.current_task() is self.task
+        if mine and self.task is not None and self.task.cancelling():
             self.task.uncancel()
+        return mine
 
     def interrupt(self) -> None:
         self.stopping = True
@@ -79,10 +94,14 @@ class Watch:
             self.task.cancel()
 
     def close(self) -> None:
+        """Nothing is cut or stopped from now on: how the turn was left can be written down."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._again is not None and self.stopping:
+            self._again.cancel()
         if self.stop is not None:
             self.stop.remove(self)
+            self.stop = None
 
     def _arm(self) -> None:
         if self._timer is not None:

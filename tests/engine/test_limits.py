@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agentctl.errors import CannotRun
 from agentctl.messages import ChatReply
 from tests.engine.desk import Bench, bench, calls, said
 
@@ -128,3 +129,44 @@ def test_the_time_of_a_turn_cuts_the_call_in_flight() -> None:
 def test_time_is_met_between_steps_too(work: str) -> None:
     at = loop(work, "time: 1ms, recursion: 100000, on_limit: last", *[said("x")] * 2000)
     assert limit_of(at) == "time"
+
+
+CAPPED = """
+    agentctl: 1
+    name: capped
+    output: [c]
+    state: {a: {type: string, default: ""}, c: {type: string, default: ""}}
+    agents: {one: {tools: [look], max_turns: 9}}
+    tools: {look: {python: "tools:look", effect: read, max_calls: 2}}
+    start: zero
+    nodes:
+      zero: {set: {a: x}, then: first}
+      first: {agent: one, prompt: a, save: c, then: end}
+    limits: {tool_calls: MOST}
+"""
+
+
+async def _looked() -> int:
+    await asyncio.sleep(0.01)
+    return 7
+
+
+def test_calls_made_side_by_side_are_counted_before_they_are_done() -> None:
+    at = bench(CAPPED.replace("MOST", "9"), calls(*[("look", {})] * 5), said("C"), tools={"look": _looked})
+    outcome = at.run()
+    assert (outcome.output, outcome.tool_calls, len(at.desk.worked)) == ({"c": "C"}, 2, 2)
+    assert at.replay().identical
+    at = bench(CAPPED.replace("MOST", "1"), calls(*[("look", {})] * 5), tools={"look": _looked})
+    assert limit_of(at) == "tool_calls"
+    assert len(at.desk.worked) == 1
+
+
+def test_a_resumed_step_counts_its_recorded_calls_once() -> None:
+    once = calls(("look", {}))
+    at = bench(
+        CAPPED.replace("MOST", "9"), once, CannotRun("no key"), once, said("C"), tools={"look": _looked}
+    )
+    assert at.run().exit_code == 3
+    assert at.resume().tool_calls == 2
+    assert len(at.desk.worked) == 2
+    assert at.replay().identical

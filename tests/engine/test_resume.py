@@ -9,7 +9,7 @@ import pytest
 
 from agentctl.engine.session import Request
 from agentctl.engine.watch import Stop
-from agentctl.errors import CannotRun, StoreError, UsageError
+from agentctl.errors import CannotRun, ModelError, StoreError, UsageError
 from agentctl.messages import ChatReply
 from tests.engine.desk import Bench, bench, calls, compiled, said
 
@@ -278,3 +278,33 @@ def test_a_thread_of_a_damaged_log_is_said_so() -> None:
     asyncio.run(spoil())
     with pytest.raises(StoreError):
         at.replay()
+
+
+def cut_after(at: Bench, records: list[Any]) -> Bench:
+    """A thread whose process was killed right after these records."""
+
+    async def write() -> None:
+        log = await at.store.open("t")
+        await log.append(records)
+        await at.store.save_file(at.graph.digest, at.graph.recording)
+        await log.close()
+
+    asyncio.run(write())
+    return at
+
+
+def test_a_turn_whose_failing_step_is_on_the_log_is_no_success_when_resumed() -> None:
+    whole = bench(STEPS, said("A"), ModelError("refused", "no"))
+    assert whole.run().exit_code == 3
+    at = cut_after(bench(STEPS, said("B"), said("C")), whole.records()[:-1])
+    outcome = at.resume()
+    assert (outcome.status, outcome.exit_code, at.desk.asked) == ("failed", 3, [])
+    assert at.replay().identical
+
+
+def test_a_key_that_cannot_be_worked_out_fails_its_node_and_replays() -> None:
+    at = bench(PAYING.replace("KEY", ', idempotency_key: "${{ args.missing }}"'), tools={"pay": lambda: 5})
+    outcome = at.run()
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error["class"], at.desk.worked) == ("failed", "expression", [])
+    assert at.replay().identical
