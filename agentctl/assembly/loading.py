@@ -82,6 +82,7 @@ def from_document(
         raise InvalidGraph(errors)
     assert document.spec is not None
     graph = with_limits(compile_graph(document, models=models), limits or {})
+    _check_models(graph, models or {})
     options = {"models": dict(models or {}), "limits": dict(limits or {})}
     environment = read_environment(document.spec, env)
     return LoadedGraph(graph, environment, options, Path(store) if store else None, durability)
@@ -222,6 +223,15 @@ class LoadedGraph:
             "cache" in tool or tool.get("effect") == "pure"
             for tool in self.graph.data.get("tools", {}).values()
         )
+
+
+def _check_models(graph: Graph, given: Mapping[str, str]) -> None:
+    """Refuse to replace a model that the graph has not got: the run would quietly use the one it was to replace."""
+    known = {**graph.models, **graph.data.get("models", {})}
+    for name in given if known else ():
+        if name not in known:
+            used = ", ".join(f"`{other}`" for other in known)
+            raise UsageError(f"{graph.name} has no model `{name}`", hint=f"its models are: {used}")
 
 
 def _wait(work: Coroutine[None, None, T]) -> T:

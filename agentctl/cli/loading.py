@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -41,6 +42,22 @@ def load_graph(
 
         sys.stderr.write(as_text(invalid.findings, color=in_colour(sys.stderr)))
         raise typer.Exit(invalid.exit_code) from None
+
+
+def thread_meant(reference: str | None, store: Path | None) -> str | None:
+    """The id that `--thread` names: `@last` and its like are looked up, anything else is an id, old or new.
+
+    Raises UsageError.
+    """
+    if reference is None or not reference.startswith("@"):
+        return reference
+    from agentctl.assembly.replaying import opened_store, resolve
+
+    async def meant() -> str:
+        async with opened_store(store) as threads:
+            return await resolve(threads, reference)
+
+    return asyncio.run(meant())
 
 
 def fetch_missing(graph: LoadedGraph, *, yes: bool) -> None:

@@ -43,7 +43,7 @@ Thread = Annotated[
     typer.Option(
         "--thread",
         metavar="ID",
-        help="Add a turn to a thread, or begin one of that name.",
+        help="Add a turn to a thread (@last too), or begin one of that name.",
         autocompletion=thread_completions,
         show_default=False,
     ),

@@ -25,7 +25,9 @@ def known_model(name: str) -> KnownModel:
     from agentctl.models.catalogue import MODELS
 
     if name not in MODELS:
-        raise UsageError(f"there is no embedded model `{name}`", hint=f"there are {', '.join(MODELS)}")
+        raise UsageError(
+            f"there is no embedded model `{name}`", hint=f"the embedded models are: {', '.join(MODELS)}"
+        )
     return MODELS[name]
 
 
@@ -61,7 +63,7 @@ def _bar(model: KnownModel) -> Iterator[OnProgress]:
     )
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=16),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),

@@ -98,7 +98,7 @@ def finish(outcome: Outcome, console: Console, signals: Signals, *, resumable: b
     """Print the answer and, where it is `resumable`, how to go on; the exit code, which says which signal came."""
     if console.json:
         print_json(outcome.as_json())
-    elif outcome.status in ("done", "limit"):
+    elif outcome.status == "done" or (outcome.status == "limit" and outcome.output != _nothing(outcome)):
         print_answer(outcome.output)
     sys.stdout.flush()
     for warning in outcome.warnings:
@@ -111,6 +111,11 @@ def finish(outcome: Outcome, console: Console, signals: Signals, *, resumable: b
     for line in next_steps(outcome, console.store) if resumable else ():
         say(line)
     return signals.exit_code if outcome.exit_code == 130 else outcome.exit_code
+
+
+def _nothing(outcome: Outcome) -> dict[str, Json]:
+    """What the output is when the limit came before any of it was saved."""
+    return dict.fromkeys(outcome.output)
 
 
 def next_steps(outcome: Outcome, store: Path | None) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli.inputs import is_text, limits, pairs, read_inputs
-from agentctl.cli.loading import fetch_missing, load_graph
+from agentctl.cli.loading import fetch_missing, load_graph, thread_meant
 from agentctl.cli.options import (
     AsJson,
     EnvFile,
@@ -74,6 +74,7 @@ def chat(
     )
     given = read_inputs(inputs, None, graph.graph)
     field = spoken_field(graph.graph, say_field, given)
+    thread = thread_meant(thread, store)
     fetch_missing(graph, yes=yes)
     console = Console(quiet, verbose, as_json, events, store, named=False)
     talk = _Chat(graph, console, field, given, thread, tenant, cache=not no_cache)
@@ -86,7 +87,7 @@ def spoken_field(graph: Graph, named: str | None, given: dict[str, Json]) -> str
     if named is not None:
         if named not in texts:
             raise UsageError(
-                f"--say {named}: not a text input", hint=f"there are {', '.join(texts) or 'none'}"
+                f"--say {named}: not a text input", hint=f"the text inputs are: {', '.join(texts) or 'none'}"
             )
         return named
     left = [name for name in texts if name not in given]

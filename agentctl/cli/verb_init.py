@@ -1,4 +1,4 @@
-"""`agentctl init`: a folder with a graph, its tools and its tests."""
+"""`agentctl init`: a folder with a graph and its tools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def init(
     template: Annotated[str, typer.Option("--from", metavar="NAME", help="hello or support.")] = "hello",
     quiet: Quiet = False,
 ) -> None:
-    """Start a project: a graph, its tools and its tests. Runs offline at once; overwrites nothing."""
+    """Start a project: a graph and its tools. Runs offline at once; overwrites nothing."""
     contents = template_files(template)
     there = [name for name in contents if (folder / name).exists()]
     if there:
@@ -50,7 +50,7 @@ def template_files(name: str) -> dict[str, str]:
     root = files("agentctl.cli").joinpath("templates")
     known = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
     if name not in known:
-        raise UsageError(f"there is no template `{name}`", hint=f"there are {', '.join(known)}")
+        raise UsageError(f"there is no template `{name}`", hint=f"the templates are: {', '.join(known)}")
     return dict(_texts(root.joinpath(name), ""))
 
 

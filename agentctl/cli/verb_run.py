@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agentctl.cli.inputs import limits, pairs, read_inputs
-from agentctl.cli.loading import fetch_missing, load_graph
+from agentctl.cli.loading import fetch_missing, load_graph, thread_meant
 from agentctl.cli.options import (
     AsJson,
     EnvFile,
@@ -73,6 +73,7 @@ def run(
         limits=limits(limit),
         durability="full" if durability is Durability.full else "normal",
     )
+    thread = thread_meant(thread, store)
     given = read_inputs(inputs, input, graph.graph)
     fetch_missing(graph, yes=yes)
     console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
 
 VERBS = {
-    "init": "Start a project: a graph, its tools and its tests.",
+    "init": "Start a project: a graph and its tools.",
     "validate": "Check files without running anything they name.",
     "explain": "Say what a finding means, with a bad and a good example.",
     "graph": "Draw a graph as text.",

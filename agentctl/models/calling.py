@@ -131,4 +131,4 @@ def _entry_point(name: str) -> EntryPoint:
 
 def _unknown(name: str, known: set[str]) -> str:
     names = ", ".join(f"`{other}`" for other in sorted(known))
-    return f"there is no model provider `{name}`; known are {names}"
+    return f"there is no model provider `{name}`; write PROVIDER/MODEL with one of {names}"

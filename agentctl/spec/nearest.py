@@ -19,7 +19,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 def _nearest(word: str, words: tuple[str, ...]) -> str | None:
     plain = _plain(word)
     allowed = max(1, len(plain) // 3)
-    best, letters = None, frozenset(plain)
+    best, fewest, letters = None, allowed + 1, frozenset(plain)
     for candidate in words:
         other = _plain(candidate)
         if candidate == word or abs(len(other) - len(plain)) > allowed:
@@ -27,8 +27,11 @@ def _nearest(word: str, words: tuple[str, ...]) -> str | None:
         if len(letters.symmetric_difference(other)) > 2 * allowed:
             continue  # one slip changes at most two letters of the set; this spares most of the work
         slips = _slips(plain, other, allowed)
-        if slips <= allowed and slips < max(len(plain), len(other)):
-            best, allowed = candidate, slips - 1  # the first of equally near ones stays
+        if slips > allowed or slips >= max(len(plain), len(other)):
+            continue
+        # Of equally near words the longer one: letters are left out more often than they are mistaken.
+        if slips < fewest or (best is not None and len(other) > len(_plain(best))):
+            best, fewest, allowed = candidate, slips, slips
     return best
 
 

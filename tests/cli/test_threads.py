@@ -135,3 +135,12 @@ def test_removed_threads_are_gone(tmp_path: Path, capsys: Captured) -> None:
     assert (done.returncode, done.stderr) == (0, "removed c\nremoved b\n")
     left = json.loads(here(capsys, "threads", "list", "--json", cwd=tmp_path).stdout)
     assert [head["thread"] for head in left["threads"]] == ["a"]
+
+
+def test_a_turn_is_added_to_the_last_thread_by_that_name(tmp_path: Path, capsys: Captured) -> None:
+    make_desk(tmp_path)
+    run = ["run", "graph.yaml", "--json", "-i", "question=keys", "--thread"]
+    here(capsys, *run, "a", cwd=tmp_path)
+    added = json.loads(here(capsys, *run, "@last", cwd=tmp_path).stdout)
+    assert (added["thread"], added["turn"]) == ("a", 2)
+    assert "error: there is no thread `@-9`" in here(capsys, *run, "@-9", cwd=tmp_path).stderr

@@ -19,6 +19,8 @@ from agentctl.spec.nearest import nearest
         ("lenght", ["length"], "length"),
         ("b", ["billing", "a"], None),
         ("x", ["y"], None),
+        ("sav", ["say", "save"], "save"),
+        ("sory", ["sort", "story", "sorry"], "story"),
         ("customer", ["amount", "desk"], None),
         ("anything", [], None),
     ],
@@ -29,5 +31,6 @@ def test_the_word_that_was_meant_is_found_and_no_other(
     assert nearest(word, words) == meant
 
 
-def test_of_two_equally_near_words_the_first_is_meant() -> None:
+def test_of_two_equally_near_words_the_longer_is_meant_and_then_the_first() -> None:
     assert nearest("cat", ["cut", "cot"]) == "cut"
+    assert nearest("cat", ["cut", "cats", "cast"]) == "cats"
