@@ -32,6 +32,8 @@ def digest(value: Json) -> str:
 
 
 def _plain_numbers(value: Json) -> Json:
+    if isinstance(value, str):
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, dict):

@@ -208,7 +208,11 @@ class Table:
                 cache.close()
 
     def _connection(self) -> sqlite3.Connection:
-        self._check_place()
+        if self._presence is not None or self._reader is None:
+            self._check_place()
+        else:
+            # what may be lost is read on from a file that was removed: looking costs a third of reading
+            self._check_process()
         if self._reader is None:
             check_file(self._path)
             self._check_wal()
@@ -250,10 +254,13 @@ class Table:
         found = os.stat(self._path)
         self._inode = (found.st_dev, found.st_ino)
 
-    def _check_place(self) -> None:
-        """SQLite writes on into a file that was removed, and nobody will ever read it."""
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise StoreError("this store was opened before a fork; open it again in the child")
+
+    def _check_place(self) -> None:
+        """SQLite writes on into a file that was removed, and nobody will ever read it."""
+        self._check_process()
         if self._inode is None:
             return
         try:

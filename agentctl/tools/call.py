@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentctl.concurrency import SingleFlight
 from agentctl.errors import ToolError
@@ -13,7 +14,7 @@ from agentctl.graph.plan import ToolPlan
 from agentctl.json import Json, encode
 from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo, MemoEntry
-from agentctl.tools.memo_key import memo_key
+from agentctl.tools.memo_key import key_within, memo_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,7 @@ class Call:
     on_retry: Callable[[ToolError, float], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A result, and whether it came from the memo: its age and what it saved, in seconds."""
 
     value: Json
@@ -54,6 +54,8 @@ class ToolCaller:
         self._memo = memo
         self._secret = secret
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
+        self._scopes: dict[tuple[str, str, str], bytes] = {}
+        """By tool, its code and tenant."""
 
     async def call(self, call: Call) -> Answered:
         """The result, checked. Raises ToolError."""
@@ -102,16 +104,14 @@ class ToolCaller:
 
     def _key(self, call: Call) -> str:
         tool = call.tool
-        return memo_key(
-            definition=tool.definition,
-            code=call.code,
-            # what a tool knows of its thread may be in its answer, so no other thread is given it
-            arguments=call.arguments if call.context is None else [call.arguments, call.context],
-            tenant=call.tenant,
-            env={},
-            secret=self._secret,
-            sandbox=None,
-        )
+        place = (tool.name, call.code, call.tenant)
+        scope = self._scopes.get(place)
+        if scope is None:
+            scope = self._scopes[place] = memo_scope(
+                definition=tool.definition, code=call.code, tenant=call.tenant, env={}, secret=self._secret
+            )
+        # what a tool knows of its thread may be in its answer, so no other thread is given it
+        return key_within(scope, call.arguments if call.context is None else [call.arguments, call.context])
 
 
 def _remembered(entry: MemoEntry) -> Answered:

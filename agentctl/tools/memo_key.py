@@ -25,17 +25,31 @@ def memo_key(
     through a hash keyed with `secret`, so that a key in a store does not betray a short password to guessing.
     Raises ValueError for variables without a secret.
     """
+    scope = memo_scope(
+        definition=definition, code=code, tenant=tenant, env=env, secret=secret, sandbox=sandbox
+    )
+    return key_within(scope, arguments)
+
+
+def memo_scope(
+    *, definition: Json, code: str, tenant: str, env: Mapping[str, str], secret: bytes, sandbox: Json = None
+) -> bytes:
+    """All of a key but the arguments: the same for each call of a tool, so that it is made once."""
     return digest(
         {
             "v": 1,
             "definition": definition,
             "code": code,
-            "arguments": arguments,
             "tenant": tenant,
             "env": _env_hash(env, secret),
             "sandbox": sandbox,
         }
-    )
+    ).encode()
+
+
+def key_within(scope: bytes, arguments: Json) -> str:
+    """The key of a call with these arguments."""
+    return hashlib.blake2b(scope + canonical(arguments), digest_size=16).hexdigest()
 
 
 def _env_hash(env: Mapping[str, str], secret: bytes) -> str:
