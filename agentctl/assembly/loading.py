@@ -150,7 +150,7 @@ class LoadedGraph:
         wrong inside the turn is in the outcome.
         """
         given = dict(inputs or {})
-        self._check_inputs(given, new=thread is None)
+        self.check_inputs(given, new=thread is None)
         request = Request(inputs=given, tenant=tenant, abandon=abandon, options=self.options)
         async with self._session(sinks, answer, cache) as session:
             return await session.run(thread or new_uuid(), request, stop)
@@ -179,6 +179,12 @@ class LoadedGraph:
         async with self._session(sinks, answer, cache) as session:
             return await session.resume(thread, request, stop)
 
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Keep the store and the tools' workers from one run to the next, as runs at the same time do."""
+        async with self.sharing.use(self._open):
+            yield
+
     def missing_models(self) -> list[str]:
         """Embedded models that the graph uses and this machine has not got yet."""
         from agentctl.models import catalogue
@@ -188,12 +194,16 @@ class LoadedGraph:
             return []
         return [catalogue.LOCAL.name]
 
-    def _check_inputs(self, inputs: Mapping[str, Json], *, new: bool) -> None:
+    def check_inputs(self, inputs: Mapping[str, Json], *, new: bool) -> None:
+        """Raises UsageError for one that does not exist or does not fit, and on a new thread for one that is missing."""
         graph = self.graph
         known = ", ".join(graph.input) or "none"
-        for name in inputs:
+        for name, value in inputs.items():
             if name not in graph.input:
                 raise UsageError(f"`{name}` is no input of {graph.name}", hint=f"its inputs are: {known}")
+            problem = graph.fields[name].check(value)
+            if problem is not None:
+                raise UsageError(f"input `{name}` cannot hold this: {problem}")
         if not new:
             return
         for name in graph.input:

@@ -19,6 +19,7 @@ from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
 from agentctl.json import Json, digest
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
+from agentctl.models.provider import Checkable
 from agentctl.retry import Backoff
 from agentctl.spec.functions import read_function
 from agentctl.store.protocols import Memo
@@ -61,6 +62,13 @@ class LiveWorld:
         """Make the clients of the graph's models. Raises CannotRun for a missing key, UsageError."""
         for model in self._graph.models.values():
             await self._providers.get(self._settings(model))
+
+    async def check_model(self, model: ModelPlan) -> None:
+        """Raises CannotRun or UsageError where a call would: for a missing key, file or package."""
+        settings = self._settings(model)
+        provider = await self._providers.get(settings)
+        if isinstance(provider, Checkable):
+            provider.check(settings.model)
 
     async def chat(
         self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: OnRetry

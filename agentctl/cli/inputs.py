@@ -73,7 +73,7 @@ def limits(given: Sequence[str] | None) -> dict[str, Json]:
 
 def _read_file(file: str) -> dict[str, Json]:
     """The object in a JSON or YAML file; `-` is stdin."""
-    text = sys.stdin.read() if file == "-" else _text_of(Path(file))
+    text = sys.stdin.read() if file == "-" else text_of(Path(file))
     name = "stdin" if file == "-" else file
     try:
         value = orjson.loads(text)
@@ -94,7 +94,8 @@ def _read_yaml(path: Path, text: str) -> Json:
     return source.data
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A file of UTF-8 text. Raises UsageError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as failure:

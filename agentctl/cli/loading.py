@@ -65,7 +65,7 @@ def fetch_missing(graph: LoadedGraph, *, yes: bool) -> None:
     missing = graph.missing_models()
     if not missing:
         return
-    agreed = yes or os.environ.get("AGENTCTL_PULL") == "1"
+    agreed = may_fetch(yes=yes)
     for name in missing:
         if agreed:
             say(f"fetching the embedded model `{name}`, which this graph needs")
@@ -75,6 +75,11 @@ def fetch_missing(graph: LoadedGraph, *, yes: bool) -> None:
                 hint="`agentctl models pull` fetches it; with --yes or AGENTCTL_PULL=1 a run does so itself",
             )
         fetch(name)
+
+
+def may_fetch(*, yes: bool) -> bool:
+    """Whether it was agreed beforehand that a model is fetched where it is needed."""
+    return yes or os.environ.get("AGENTCTL_PULL") == "1"
 
 
 def _question(name: str) -> str:

@@ -67,7 +67,7 @@ class Console:
     def _sinks(self) -> list[Sink]:
         found: list[Sink] = []
         if self.events is not None:
-            found.append(_jsonl(self.events))
+            found.append(open_events(self.events))
         if self.quiet:
             return found
         if on_terminal(sys.stderr):
@@ -140,7 +140,8 @@ def next_steps(outcome: Outcome, store: Path | None) -> list[str]:
     return [asked, *(f"answer with: {resume} --answer {answer}" for answer in answers or [f"{id}=…"])]
 
 
-def _jsonl(path: Path) -> Sink:
+def open_events(path: Path) -> Sink:
+    """The sink of `--events FILE`. Raises UsageError, CannotRun."""
     from agentctl.sinks.jsonl import JsonLinesSink
 
     if not path.parent.is_dir():

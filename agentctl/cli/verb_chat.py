@@ -122,7 +122,11 @@ class _Chat:
         """Whether the last turn was stopped; the next one takes its place."""
 
     async def go_on(self, file: Path) -> int:
-        """Read lines until there are no more; the exit code."""
+        """Take turns until there are no more lines; the exit code."""
+        async with self.graph:
+            return await self._turns(file)
+
+    async def _turns(self, file: Path) -> int:
         code = 0
         typed = on_terminal(sys.stdin)
         while (line := _read_line() if typed else sys.stdin.readline() or None) is not None:

@@ -81,18 +81,19 @@ def resume(
     fetch_missing(graph, yes=yes)
 
     async def go_on() -> int:
-        async with console.turn() as turn:
-            outcome = await graph.aresume(
-                name,
-                answers=answers,
-                assume=assumed,
-                accept_changes=accept_changes,
-                sinks=turn.sinks,
-                answer=turn.ask,
-                cache=not no_cache,
-                stop=turn.stop,
-            )
-        return finish(outcome, console, turn.signals)
+        async with graph:
+            async with console.turn() as turn:
+                outcome = await graph.aresume(
+                    name,
+                    answers=answers,
+                    assume=assumed,
+                    accept_changes=accept_changes,
+                    sinks=turn.sinks,
+                    answer=turn.ask,
+                    cache=not no_cache,
+                    stop=turn.stop,
+                )
+            return finish(outcome, console, turn.signals)
 
     return asyncio.run(go_on())
 

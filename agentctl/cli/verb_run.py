@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentctl.cli.dry_run import report
+from agentctl.cli.each import Batch, Line, read_lines
 from agentctl.cli.inputs import limits, pairs, read_inputs
-from agentctl.cli.loading import fetch_missing, load_graph, thread_meant
+from agentctl.cli.loading import fetch_missing, load_graph, may_fetch, thread_meant
 from agentctl.cli.options import (
     AsJson,
     EnvFile,
@@ -28,6 +31,11 @@ from agentctl.cli.options import (
     application,
 )
 from agentctl.cli.turns import Console, finish
+from agentctl.errors import UsageError
+from agentctl.json import Json
+
+if TYPE_CHECKING:
+    from agentctl.assembly.loading import LoadedGraph
 
 app = application()
 
@@ -60,11 +68,36 @@ def run(
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Give up the suspended turn of the thread.")
     ] = False,
+    each: Annotated[
+        str | None,
+        typer.Option(
+            "--each",
+            metavar="FILE.jsonl|-",
+            help="A turn for every line, an object of inputs, each on a new thread.",
+            show_default=False,
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="With --each: turns side by side, by default limits.concurrency.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, say what would run, run nothing.")
+    ] = False,
     yes: Yes = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Run one turn of a graph: the answer goes to stdout, what happens to stderr."""
+    """Run one turn of a graph: the answer goes to stdout, what happens to stderr.
+
+    With --each a turn for every line of a file: a JSON object for each goes to stdout, in their order. Exit 0
+    when all are done, else the worst that any has: 130 (stopped), 70, 3, 4, 5, 6.
+    """
     graph = load_graph(
         file,
         store=store,
@@ -74,22 +107,72 @@ def run(
         durability="full" if durability is Durability.full else "normal",
     )
     thread = thread_meant(thread, store)
-    given = read_inputs(inputs, input, graph.graph)
-    fetch_missing(graph, yes=yes)
     console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)
+    thread = thread_meant(thread, store)
+    settings = Settings(graph, console, thread, tenant, not no_cache, abandon)
+    if each is None:
+        lines, given = [], read_inputs(inputs, input, graph.graph)
+    else:
+        lines = _lines(
+            each, settings, read_inputs(None, input, graph.graph), read_inputs(inputs, None, graph.graph)
+        )
+        given = lines[0].inputs
+    if dry_run:
+        return asyncio.run(_rehearse(settings, given, turns=len(lines) or 1, fetches=may_fetch(yes=yes)))
+    graph.check_inputs(given, new=thread is None)
+    fetch_missing(graph, yes=yes)
+    if lines:
+        return asyncio.run(_every_line(settings, lines, concurrency))
+    return asyncio.run(_one_turn(settings, given))
 
-    async def one_turn() -> int:
-        async with console.turn() as turn:
-            outcome = await graph.arun(
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every turn of the command has in common."""
+
+    graph: LoadedGraph
+    console: Console
+    thread: str | None
+    tenant: str
+    cache: bool
+    abandon: bool
+
+
+async def _one_turn(settings: Settings, given: dict[str, Json]) -> int:
+    async with settings.graph:
+        async with settings.console.turn() as turn:
+            outcome = await settings.graph.arun(
                 given,
-                thread=thread,
-                tenant=tenant,
+                thread=settings.thread,
+                tenant=settings.tenant,
                 sinks=turn.sinks,
                 answer=turn.ask,
-                cache=not no_cache,
+                cache=settings.cache,
                 stop=turn.stop,
-                abandon=abandon,
+                abandon=settings.abandon,
             )
-        return finish(outcome, console, turn.signals)
+        return finish(outcome, settings.console, turn.signals)
 
-    return asyncio.run(one_turn())
+
+async def _every_line(settings: Settings, lines: list[Line], concurrency: int | None) -> int:
+    """Nobody is asked anything: what waits for a person is left to be resumed."""
+    graph, console = settings.graph, settings.console
+    batch = Batch(graph, lines, console, tenant=settings.tenant, cache=settings.cache)
+    async with graph:
+        return await batch.run(concurrency or graph.graph.limits.concurrency)
+
+
+async def _rehearse(settings: Settings, given: dict[str, Json], *, turns: int, fetches: bool) -> int:
+    from agentctl.assembly.rehearsal import rehearse
+
+    async with settings.graph as graph:
+        seen = await rehearse(graph, given, thread=settings.thread, abandon=settings.abandon, fetches=fetches)
+    return report(seen, thread=settings.thread, turns=turns, as_json=settings.console.json)
+
+
+def _lines(file: str, settings: Settings, below: dict[str, Json], above: dict[str, Json]) -> list[Line]:
+    """The inputs of every line of `--each`: over those of `--input`, under those of `-i`. Raises UsageError."""
+    if settings.thread is not None or settings.abandon:
+        option = "--abandon" if settings.abandon else "--thread"
+        raise UsageError(f"--each and {option} do not go together: every line begins a thread of its own")
+    return read_lines(file, settings.graph, below, above)

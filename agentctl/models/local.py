@@ -31,6 +31,9 @@ class LocalProvider:
         async with self._lock(model_file(request.model)):
             yield
 
+    def check(self, model: str) -> None:
+        model_file(model)
+
     async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
         path = model_file(request.model)
         dialogue = Dialogue(request)

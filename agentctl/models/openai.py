@@ -40,6 +40,9 @@ class OpenAIProvider:
         self._api_key = settings.api_key
         self._clients: dict[asyncio.AbstractEventLoop, AsyncOpenAI] = {}
 
+    def check(self, model: str) -> None:
+        self._key()
+
     async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
         client = await self._client()
         assembly = Assembly()
@@ -59,13 +62,16 @@ class OpenAIProvider:
         """The client of the running event loop: a connection does not move from one loop to another."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            key = self._api_key or os.environ.get(KEY_VARIABLE)
-            if not key:
-                raise _no_key()
-            client = await asyncio.to_thread(_new_client, self._base_url, key)
+            client = await asyncio.to_thread(_new_client, self._base_url, self._key())
             self._clients = {old: kept for old, kept in self._clients.items() if not old.is_closed()}
             self._clients[loop] = client
         return self._clients[loop]
+
+    def _key(self) -> str:
+        key = self._api_key or os.environ.get(KEY_VARIABLE)
+        if not key:
+            raise _no_key()
+        return key
 
 
 def _no_key() -> CannotRun:

@@ -29,6 +29,15 @@ class Queueing(Protocol):
     def turn(self, request: ChatRequest) -> AbstractAsyncContextManager[None]: ...
 
 
+@runtime_checkable
+class Checkable(Protocol):
+    """A provider that can tell before a call that the call would fail."""
+
+    def check(self, model: str) -> None:
+        """Look whether the key, the file or whatever the model needs is there. Raises CannotRun, UsageError."""
+        ...
+
+
 class ProviderFactory(Protocol):
     """What an entry point holds: usually the provider's class."""
 

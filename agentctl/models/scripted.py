@@ -125,6 +125,10 @@ class ScriptedProvider:
     def __init__(self, settings: ModelSettings) -> None:
         self._scripts: dict[str, Script] = {}
 
+    def check(self, model: str) -> None:
+        if model:
+            _read(Path(model))
+
     async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
         _log(request)
         last = _last(request.messages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import Protocol
 
 from agentctl.events import Event
 from agentctl.json import Json
@@ -13,12 +13,21 @@ from agentctl.sinks.tally import Tally
 from agentctl.sinks.wording import duration, tokens
 
 
-class LineProgress:
-    """Writes what happens as short lines; only warnings unless `verbose`."""
+class Lines(Protocol):
+    """What takes the lines: a text stream, or what stands before one."""
 
-    def __init__(self, stream: TextIO, *, verbose: bool) -> None:
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class LineProgress:
+    """Writes what happens as short lines, each after the `label`; only warnings unless `verbose`."""
+
+    def __init__(self, stream: Lines, *, verbose: bool, label: str = "") -> None:
         self.stream = stream
         self.verbose = verbose
+        self.label = label
         self.tally = Tally()
         self.calls = OpenCalls()
 
@@ -66,4 +75,4 @@ class LineProgress:
         return f"{data['node']} {data['status']}{failed}, {duration(data['seconds'])}{went}"
 
     def _write(self, line: str) -> None:
-        self.stream.write(neutral(line).replace("\n", " ") + "\n")
+        self.stream.write(self.label + neutral(line).replace("\n", " ") + "\n")
