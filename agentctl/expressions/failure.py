@@ -79,7 +79,8 @@ class Failure:
         if isinstance(error, KeyError) and error.args:
             key = error.args[0]
         if isinstance(error, IndexError):
-            return f"`{whole}` has no item {key!r}" + (f": it has {len(base)}" if _sized(base) else ""), None
+            what = "such item" if key is MISSING else f"item {key!r}"
+            return f"`{whole}` has no {what}" + (f": it has {len(base)}" if _sized(base) else ""), None
         if isinstance(base, Mapping):
             return _no_field(whole, key, base)
         if isinstance(error, KeyError):

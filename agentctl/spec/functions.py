@@ -63,6 +63,11 @@ def read_function(folder: Path, reference: str) -> PythonFunction:
         raise UnreadableSource(
             f"no file {'/'.join(dotted.split('.'))}.py in {folder}", hint=_near(dotted, _modules(folder))
         )
+    if not file.resolve().is_relative_to(folder.resolve()):
+        shown = file.relative_to(folder).as_posix()
+        raise UnreadableSource(
+            f"{shown} in {folder} is a link that leaves the folder", hint="copy the module into the folder"
+        )
     module = read_module(file, folder)
     found = module.find(name)
     if found is None:

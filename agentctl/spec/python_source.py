@@ -15,6 +15,10 @@ _HOPS = 10
 """How many re-exports are followed from a name to what it stands for."""
 
 
+_MOST_BYTES = 1024 * 1024
+"""Parsing takes 170 times a source's size in memory."""
+
+
 class UnreadableSource(UsageError):
     """A Python tool that cannot be found or read."""
 
@@ -76,7 +80,10 @@ class Module:
 def read_module(file: Path, folder: Path) -> Module:
     """Parse a file. Raises UnreadableSource."""
     try:
-        tree = ast.parse(read_start(file), filename=str(file))
+        source = read_start(file, _MOST_BYTES + 1)
+        if len(source) > _MOST_BYTES:
+            raise UnreadableSource(f"{file} is larger than 1 MB: a tool's module is read before it is run")
+        tree = ast.parse(source, filename=str(file))
     except OSError as error:
         raise UnreadableSource(f"cannot read {file}: {error.strerror}") from error
     except SyntaxError as error:

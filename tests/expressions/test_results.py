@@ -223,6 +223,7 @@ def test_only_texts_with_marks_of_the_language_are_templates() -> None:
         ("stat.who", "there is no `stat` here", "did you mean `state`?", "stat"),
         ("state.who.first", "`state.who` is a string and has no `first`", None, "state.who.first"),
         ("state.notes[9]", "`state.notes` has no item 9: it has 3", None, "state.notes[9]"),
+        ("state.notes[-9]", "`state.notes` has no such item: it has 3", None, "state.notes[-9]"),
         ("state.notes | map('upper') | first < 1", "`<` cannot compare a string and a number", None, None),
         ("state.who - 1", "`-` needs two numbers, not a string and a number", None, "state.who - 1"),
         ("state.who + 1", "`+` cannot add a string and a number", None, "state.who + 1"),

@@ -202,3 +202,18 @@ def test_parameters_that_do_not_fit_the_function_are_named(tmp_path: Path) -> No
     assert misfits(function, {"properties": {"a": {}}, "required": ["a"]}) == [
         "`f` needs `b`, which is not in `parameters`"
     ]
+
+
+@pytest.mark.parametrize("link", ["tools.py", "tools"])
+def test_a_module_is_not_taken_from_outside_by_a_link(tmp_path: Path, link: str) -> None:
+    write(tmp_path, far__tools="def f(): ...\n", far__pkg__inner="def f(): ...\n", near__own="def f(): ...\n")
+    (tmp_path / "near" / link).symlink_to(tmp_path / "far" / ("tools.py" if link == "tools.py" else "pkg"))
+    (tmp_path / "near" / "alias.py").symlink_to("own.py")
+    with pytest.raises(UsageError, match="is a link that leaves the folder"):
+        read_function(tmp_path / "near", "tools:f" if link == "tools.py" else "tools.inner:f")
+    assert read_function(tmp_path / "near", "alias:f").name == "f"
+
+
+def test_source_too_long_to_parse_is_refused_by_its_size(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="larger than 1 MB"):
+        function_of(tmp_path, "def f(): ...\n" + "a = 1\n" * 200_000)
