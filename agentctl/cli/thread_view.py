@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from agentctl.engine.tape import Tape, unpacked
 from agentctl.json import Json
 from agentctl.sinks.sentences import error_text
 from agentctl.sinks.wording import compact, count, duration, money, tokens
 from agentctl.store.protocols import Head
+
+_LONGEST_VALUE = 70
+_FIRST_TO_GO = ("STEPS", "TOKENS", "COST", "TURNS")
+"""Columns of the list that a narrow terminal is spared, in this order."""
 
 
 def thread_as_json(head: Head, rows: Sequence[tuple[int, Json]]) -> Json:
@@ -38,7 +43,9 @@ def turns_of(rows: Sequence[tuple[int, Json]]) -> list[dict[str, Json]]:
     """The turns a log tells of, in order."""
     turns: list[dict[str, Json]] = []
     calls: list[Json] = []
+    tape = Tape()
     for _, record in rows:
+        tape.take(record)
         match record["kind"]:
             case "turn":
                 turns.append(_turn(record))
@@ -46,7 +53,7 @@ def turns_of(rows: Sequence[tuple[int, Json]]) -> list[dict[str, Json]]:
             case "effect":
                 calls.append(record)
             case "step" if turns:
-                turns[-1]["steps"].append(_step(record, calls, turns[-1]["seconds"]))
+                turns[-1]["steps"].append(_step(record, calls, turns[-1]["seconds"], tape))
                 turns[-1]["seconds"] = record["t"]
                 calls = []
             case "suspend" | "end" if turns:
@@ -57,35 +64,46 @@ def turns_of(rows: Sequence[tuple[int, Json]]) -> list[dict[str, Json]]:
     return turns
 
 
+def open_question(rows: Sequence[tuple[int, Json]]) -> Json | None:
+    """The question that the thread's last turn waits for, if it does."""
+    turns = turns_of(rows)
+    return turns[-1]["question"] if turns else None
+
+
 def thread_text(head: Head, rows: Sequence[tuple[int, Json]]) -> str:
     """The thread for a person, a line for each step."""
-    lines = [f"thread {head.thread}", f"graph {head.graph} · {_totals(head)}"]
+    lines = [f"thread {head.thread}", *_totals(head)]
     for turn in turns_of(rows):
         lines += ["", f"turn {turn['turn']}  {turn['status']}  {compact(turn['inputs'], 120)}"]
         for step in turn["steps"]:
             calls = "".join(f" · {name}" for name in step["calls"])
             went = f" → {step['next']}" if step["next"] else ""
             lines.append(f"  {step['step']:>3}  {step['node']} · {duration(step['seconds'])}{calls}{went}")
+            lines += [f"       {name}: {compact(value, _LONGEST_VALUE)}" for name, value in step["writes"]]
             if step["error"]:
                 lines.append(f"       {error_text(step['error'])}")
-        if turn["error"]:
+        if turn["error"] and lines[-1].strip() != error_text(turn["error"]):
             lines.append(f"       {error_text(turn['error'])}")
         if turn["question"]:
             lines.append(f"       {error_text(turn['question']['question'])}")
     return "\n".join(lines) + "\n"
 
 
-def list_text(heads: Sequence[Head]) -> str:
-    """Threads as a table, a line each."""
+def list_text(heads: Sequence[Head], width: int | None = None) -> str:
+    """Threads as a table, a line each; columns are left out until a line fits the width, if one is given."""
     rows = [("THREAD", "GRAPH", "STATUS", "TURNS", "STEPS", "TOKENS", "COST", "LAST")]
     for head in heads:
         used = head.input_tokens + head.output_tokens
         numbers = (str(head.turns), str(head.steps), f"{used:,}", money(head.cost), moment(head.updated))
         rows.append((head.thread, head.graph, head.status, *numbers))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    columns = list(zip(*rows, strict=True))
+    for name in _FIRST_TO_GO if width is not None else ():
+        if sum(max(map(len, column)) + 2 for column in columns) - 2 > (width or 0):
+            columns = [column for column in columns if column[0] != name]
+    widths = [max(map(len, column)) for column in columns]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
-        for row in rows
+        for row in zip(*columns, strict=True)
     )
 
 
@@ -110,7 +128,8 @@ def _turn(record: Json) -> dict[str, Json]:
     }
 
 
-def _step(record: Json, calls: Sequence[Json], before: float) -> dict[str, Json]:
+def _step(record: Json, calls: Sequence[Json], before: float, tape: Tape) -> dict[str, Json]:
+    writes = unpacked(record, tape)
     return {
         "step": record["n"],
         "node": record["node"],
@@ -118,7 +137,8 @@ def _step(record: Json, calls: Sequence[Json], before: float) -> dict[str, Json]
         "next": record.get("next"),
         "routers": record.get("via", []),
         "seconds": round(max(0.0, record["t"] - before), 3),
-        "saved": [name for name, _ in record.get("up", ())],
+        "saved": [name for name, _ in writes],
+        "writes": [list(write) for write in writes],
         "calls": [_call(call) for call in calls if call["of"] in ("model", "tool", "ask")],
         "error": record.get("err"),
     }
@@ -129,7 +149,10 @@ def _call(effect: Json) -> str:
     return f"{name} (memo)" if effect.get("memo") else f"{name} (failed)" if effect.get("err") else str(name)
 
 
-def _totals(head: Head) -> str:
+def _totals(head: Head) -> list[str]:
     usage = {"input": head.input_tokens, "output": head.output_tokens}
     turns, steps = count(head.turns, "turn"), count(head.steps, "step")
-    return f"{head.status} · {turns} · {steps} · {tokens(usage)} · cost {money(head.cost)} · {moment(head.updated)}"
+    return [
+        f"graph {head.graph} · {head.status} · {moment(head.updated)}",
+        f"{turns} · {steps} · {tokens(usage)} · cost {money(head.cost)}",
+    ]

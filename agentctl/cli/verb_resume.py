@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,7 @@ def resume(
     console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)
 
     # The file is loaded, and a person perhaps asked, outside of the loop, where Ctrl-C is Python's own.
-    name, path, options = asyncio.run(_suspended(thread, store))
+    name, path, options = asyncio.run(_suspended(thread, store, {*answers, *assumed}))
     graph = load_graph(
         path,
         store=store,
@@ -115,11 +116,21 @@ def assumption(assume: tuple[str, str] | None, result: str | None) -> dict[str, 
         raise UsageError(f"--result `{result}` is no JSON: {failure}") from failure
 
 
-async def _suspended(thread: str, store: Path | None) -> tuple[str, Path, dict[str, Json]]:
-    """The thread that is meant, the file its turn runs and the options it was begun with."""
+async def _suspended(thread: str, store: Path | None, given: Set[str]) -> tuple[str, Path, dict[str, Json]]:
+    """The thread that is meant, the file its turn runs and the options it was begun with.
+
+    Raises UsageError when questions are `given` an answer, but not the one that is open.
+    """
     from agentctl.assembly.replaying import graph_path, opened_store, resolve
+    from agentctl.cli.thread_view import open_question
 
     async with opened_store(store) as threads:
         name = await resolve(threads, thread)
         path, options = await graph_path(threads, name)
+        question = open_question(await threads.read(name)) if given else None
+    if question is not None and question["id"] not in given:
+        raise UsageError(
+            f"thread {name} has no open question `{', '.join(sorted(given))}`",
+            hint=f"it waits for an answer to `{question['id']}`",
+        )
     return name, path, dict(options)

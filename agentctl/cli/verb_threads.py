@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from agentctl.cli.answer import print_json
 from agentctl.cli.completion import thread_completions
 from agentctl.cli.options import AsJson, Quiet, Store, ThreadRef, application
-from agentctl.cli.streams import say
+from agentctl.cli.streams import on_terminal, say
 
 app = application("List, show and remove threads.")
 
@@ -28,7 +29,8 @@ def list_threads(as_json: AsJson = False, store: Store = None) -> None:
         if as_json:
             print_json({"v": 1, "threads": [head_as_json(head) for head in found]})
         elif found:
-            sys.stdout.write(list_text(found))
+            width = get_terminal_size().columns if on_terminal(sys.stdout) else None
+            sys.stdout.write(list_text(found, width))
         else:
             say("there are no threads yet")
 
