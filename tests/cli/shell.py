@@ -9,7 +9,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,15 @@ from agentctl.cli.main import run
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "agentctl"]
-PATIENCE = 30.0
-"""Seconds."""
+OURS = ("AGENTCTL_", "OPENAI_", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS")
+"""How the names of variables begin that change what a command answers."""
+PATIENCE = 120.0
+"""Seconds: only a test that fails waits so long, and a machine with other work does not make one fail."""
 
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a child: ours, without what would change its answers."""
-    ours = ("AGENTCTL_", "OPENAI_", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **more}
 
 
@@ -46,17 +48,46 @@ def agentctl(
 
 
 def here(
-    capsys: pytest.CaptureFixture[str], *args: str | Path, cwd: Path
+    capsys: pytest.CaptureFixture[str], *args: str | Path, cwd: Path, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """One command in this process: the same code, without the half second a new interpreter takes."""
-    before = Path.cwd()
+    """One command in this process, with texts for its pipes: without the second a new interpreter takes."""
+    before, typed = Path.cwd(), sys.stdin
     os.chdir(cwd)
+    sys.stdin = StringIO(stdin)
     try:
         code = run([str(arg) for arg in args])
     finally:
         os.chdir(before)
+        sys.stdin = typed
     out, err = capsys.readouterr()
     return subprocess.CompletedProcess(list(args), code, out, err)
+
+
+class Running:
+    """One command through pipes that is still going on."""
+
+    def __init__(self, *args: str | Path, cwd: Path, **env: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, args)],
+            cwd=cwd,
+            env=environment(**env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self) -> tuple[int, str, str]:
+        """Its exit code, stdout and stderr, once it has ended."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out, err
+
+
+def wait_until(happens: Callable[[], bool]) -> None:
+    """Look again and again until it is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not happens():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
 
 
 class Terminal:

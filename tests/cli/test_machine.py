@@ -11,7 +11,7 @@ import pytest
 from agentctl.cli.main import run
 from agentctl.models import catalogue
 from tests.cli.desk import GRAPH, make_desk
-from tests.cli.shell import Terminal, agentctl
+from tests.cli.shell import Terminal, here
 
 Captured = pytest.CaptureFixture[str]
 
@@ -38,9 +38,9 @@ def test_an_unknown_template_is_refused_with_the_known_ones(tmp_path: Path, caps
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_graph_of_a_user_runs(tmp_path: Path) -> None:
-    agentctl("init", cwd=tmp_path)
-    done = agentctl("run", "graph.yaml", "-i", "who=Ada", "--model", "default=scripted", cwd=tmp_path)
+def test_the_first_graph_of_a_user_runs(tmp_path: Path, capsys: Captured) -> None:
+    here(capsys, "init", cwd=tmp_path)
+    done = here(capsys, "run", "graph.yaml", "-i", "who=Ada", "--model", "default=scripted", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "Please greet Ada.\n"
 
@@ -64,15 +64,19 @@ def test_models_are_listed_and_removed(
 
 
 @pytest.fixture
-def offline(tmp_path: Path) -> dict[str, str]:
-    return {"AGENTCTL_MODELS": str(tmp_path / "models")}
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A machine without models: for commands in this process, and what another is given."""
+    given = {catalogue.FOLDER_VARIABLE: str(tmp_path / "models")}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return given
 
 
 def test_a_run_whose_model_is_not_here_says_which_command_fetches_it(
-    tmp_path: Path, offline: dict[str, str]
+    tmp_path: Path, offline: dict[str, str], capsys: Captured
 ) -> None:
     make_desk(tmp_path, graph=GRAPH.replace("scripted/replies.yaml", "local"))
-    done = agentctl("run", "graph.yaml", "-i", "question=keys", cwd=tmp_path, **offline)
+    done = here(capsys, "run", "graph.yaml", "-i", "question=keys", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert "hint: `agentctl models pull` fetches it" in done.stderr
     asked = Terminal("run", "graph.yaml", "-i", "question=keys", cwd=tmp_path, env=offline)
@@ -81,14 +85,19 @@ def test_a_run_whose_model_is_not_here_says_which_command_fetches_it(
     assert asked.exit_code() == 3
 
 
-def test_the_doctor_says_what_there_is_and_never_a_key(tmp_path: Path, offline: dict[str, str]) -> None:
+@pytest.mark.usefixtures("offline")
+def test_the_doctor_says_what_there_is_and_never_a_key(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = "sk-not-to-be-seen-anywhere"
-    fit = agentctl("doctor", cwd=tmp_path, OPENAI_API_KEY=key, **offline)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    fit = here(capsys, "doctor", cwd=tmp_path)
     assert fit.returncode == 0
     assert "OPENAI_API_KEY is set" in fit.stdout
     assert key not in fit.stdout + fit.stderr
     assert "agentctl models pull" in fit.stdout
-    unfit = agentctl("doctor", "--json", cwd=tmp_path, **offline)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    unfit = here(capsys, "doctor", "--json", cwd=tmp_path)
     assert unfit.returncode == 3
     shown = json.loads(unfit.stdout)
     assert shown["ok"] is False

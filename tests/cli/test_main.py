@@ -6,14 +6,19 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
 
 from agentctl.cli.main import run
 from agentctl.cli.verbs import VERBS, load
-from tests.cli.shell import COMMAND, ROOT, agentctl, environment
+from agentctl.errors import AgentctlError, CannotRun, UsageError
+from tests.cli.shell import COMMAND, PATIENCE, ROOT, agentctl, environment
+
+Failing = Callable[[BaseException], None]
 
 
 def test_help_costs_little_more_than_typer_and_imports_nothing_heavy() -> None:
@@ -31,9 +36,14 @@ print("loaded:", sorted(heavy & set(sys.modules)), code)
     for verb in VERBS:
         assert f"\n  {verb} " in done.stdout
 
-    pairs = [(cpu(*COMMAND, "--help"), cpu(sys.executable, "-c", "import typer")) for _ in range(8)]
-    ours, bare = (min(times) for times in zip(*pairs, strict=True))
-    assert ours < 1.5 * bare
+    # the best of a few: what a busy machine adds is no cost of ours
+    pairs = []
+    for _ in range(8):
+        pairs.append((cpu(*COMMAND, "--help"), cpu(sys.executable, "-c", "import typer")))
+        ours, bare = (min(times) for times in zip(*pairs, strict=True))
+        if ours < 1.5 * bare:
+            return
+    pytest.fail(f"{ours:.3f}s of processor time against {bare:.3f}s")
 
 
 def cpu(*command: str) -> float:
@@ -90,46 +100,53 @@ def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("failure", "code", "says"),
     [
-        ("KeyError('x')", 70, "error: a fault in agentctl itself: KeyError: 'x'"),
-        ("AgentctlError('bad state')", 70, "error: a fault in agentctl itself: AgentctlError: bad state"),
-        ("UsageError('no', hint='yes')", 2, "error: no\nhint: yes"),
-        ("CannotRun('no key')", 3, "error: no key"),
-        ("OSError(28, 'No space left on device', 'x')", 3, "error: x: no space left on device"),
-        ("PermissionError(13, 'Permission denied', 'x')", 2, "error: x: permission denied"),
-        ("KeyboardInterrupt()", 130, ""),
-        ("typer.Exit(5)", 5, ""),
+        (KeyError("x"), 70, "error: a fault in agentctl itself: KeyError: 'x'"),
+        (AgentctlError("bad state"), 70, "error: a fault in agentctl itself: AgentctlError: bad state"),
+        (UsageError("no", hint="yes"), 2, "error: no\nhint: yes"),
+        (CannotRun("no key"), 3, "error: no key"),
+        (OSError(28, "No space left on device", "x"), 3, "error: x: no space left on device"),
+        (PermissionError(13, "Permission denied", "x"), 2, "error: x: permission denied"),
+        (KeyboardInterrupt(), 130, ""),
+        (typer.Exit(5), 5, ""),
     ],
 )
-def test_every_failure_has_its_exit_code_and_no_traceback(failure: str, code: int, says: str) -> None:
-    done = failing(failure)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.startswith(says)
-    assert bool(done.stderr) == bool(says)
-    assert "Traceback" not in done.stderr
+def test_every_failure_has_its_exit_code_and_no_traceback(
+    failure: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str], failing: Failing
+) -> None:
+    failing(failure)
+    assert run(["schema"]) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(says)
+    assert bool(shown.err) == bool(says)
+    assert "Traceback" not in shown.err
 
 
-def test_a_traceback_is_shown_when_it_is_asked_for() -> None:
-    done = failing("KeyError('x')", AGENTCTL_DEBUG="1")
-    assert "Traceback" in done.stderr
-    assert "error: a fault in agentctl itself" in done.stderr
+def test_a_traceback_is_shown_when_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, failing: Failing
+) -> None:
+    failing(KeyError("x"))
+    monkeypatch.setenv("AGENTCTL_DEBUG", "1")
+    assert run(["schema"]) == 70
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "error: a fault in agentctl itself" in shown
 
 
-def failing(failure: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A process whose `schema` verb raises."""
-    script = f"""
-import sys, types, typer
-from agentctl.errors import *
-app = typer.Typer()
-@app.command()
-def schema():
-    raise {failure}
-sys.modules["agentctl.cli.verb_schema"] = types.SimpleNamespace(app=app)
-from agentctl.cli.main import main
-main(["schema"])
-"""
-    return subprocess.run(
-        [sys.executable, "-c", script], env=environment(**env), capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
+    """Makes the verb `schema` raise."""
+
+    def replace(failure: BaseException) -> None:
+        app = typer.Typer()
+
+        @app.command()
+        def schema() -> None:
+            raise failure
+
+        monkeypatch.setitem(sys.modules, "agentctl.cli.verb_schema", SimpleNamespace(app=app))
+
+    return replace
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
@@ -139,7 +156,7 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
     )
     os.close(writer)
     os.close(reader)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, said) == (141, "")
 
 
@@ -159,10 +176,18 @@ def test_an_answer_that_cannot_be_written_is_an_error() -> None:
     assert "no space left on device" in done.stderr
 
 
-def test_colours_are_for_terminals_and_never_under_no_color() -> None:
-    assert "\x1b" not in agentctl("rum").stderr
-    assert "\x1b[1;31merror:" in agentctl("rum", FORCE_COLOR="1").stderr
-    assert "\x1b" not in agentctl("rum", FORCE_COLOR="1", NO_COLOR="1").stderr
+def test_colours_are_for_terminals_and_never_under_no_color(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> str:
+        run(["rum"])
+        return capsys.readouterr().err
+
+    assert "\x1b" not in said()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[1;31merror:" in said()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in said()
 
 
 def test_the_shell_completes_verbs_and_threads(tmp_path: Path) -> None:

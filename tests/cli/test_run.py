@@ -6,14 +6,12 @@ import json
 import re
 import shlex
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.desk import GRAPH, REPLIES, make_desk
-from tests.cli.shell import COMMAND, agentctl, environment, here
+from tests.cli.shell import Running, agentctl, here, wait_until
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -36,8 +34,8 @@ def test_one_output_is_its_text(desk: Path, capsys: pytest.CaptureFixture[str]) 
     assert done.stdout == "Like this: Answer: keys <keys>\n"
 
 
-def test_json_is_the_whole_outcome_in_one_object(desk: Path) -> None:
-    done = agentctl("run", "graph.yaml", "-i", "question=keys", "--json", "--thread", "t1", cwd=desk)
+def test_json_is_the_whole_outcome_in_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here(capsys, "run", "graph.yaml", "-i", "question=keys", "--json", "--thread", "t1", cwd=desk)
     shown = json.loads(done.stdout)
     promised = [
         "v",
@@ -74,11 +72,13 @@ def test_a_log_tells_more_with_v_and_nothing_with_q(desk: Path, capsys: pytest.C
     assert quiet.stderr == ""
 
 
-def test_inputs_come_from_a_file_a_pipe_and_the_command_line_typed(desk: Path) -> None:
+def test_inputs_come_from_a_file_a_pipe_and_the_command_line_typed(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (desk / "in.yaml").write_text("question: keys\ntimes: 2\n")
     args = ["run", "graph.yaml", "--json", "--input"]
-    from_file = agentctl(*args, "in.yaml", "-i", "times=3", "--events", "e1", cwd=desk)
-    from_pipe = agentctl(*args, "-", "--events", "e2", cwd=desk, stdin='{"question": "keys", "times": 4}')
+    from_file = here(capsys, *args, "in.yaml", "-i", "times=3", "--events", "e1", cwd=desk)
+    from_pipe = here(capsys, *args, "-", "--events", "e2", cwd=desk, stdin='{"question": "keys", "times": 4}')
     assert from_file.returncode == from_pipe.returncode == 0
     inputs = [
         json.loads((desk / name).read_text().splitlines()[0])["data"]["inputs"] for name in ("e1", "e2")
@@ -137,28 +137,34 @@ def test_an_invalid_graph_shows_its_findings_and_does_not_run(
     assert not (desk / ".agentctl").exists()
 
 
-def test_a_limit_prints_the_output_so_far_and_is_exit_5(desk: Path) -> None:
-    done = agentctl("run", "graph.yaml", "-i", "question=keys", "--limit", "recursion=1", cwd=desk)
+def test_a_limit_prints_the_output_so_far_and_is_exit_5(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here(capsys, "run", "graph.yaml", "-i", "question=keys", "--limit", "recursion=1", cwd=desk)
     assert done.returncode == 5
     assert done.stdout == 'answer: ""\ndesk: help\n'
     assert "limits.recursion" in done.stderr
 
 
-def test_a_model_that_fails_is_an_error_with_its_exit_code(desk: Path) -> None:
-    done = agentctl("run", "graph.yaml", "-i", "question=broken", cwd=desk)
+def test_a_model_that_fails_is_an_error_with_its_exit_code(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here(capsys, "run", "graph.yaml", "-i", "question=broken", cwd=desk)
     assert (done.returncode, done.stdout) == (3, "")
     assert "error: the server is down" in done.stderr
 
 
-def test_a_question_without_a_person_waits_and_the_line_it_prints_answers_it(desk: Path) -> None:
-    done = agentctl("run", "graph.yaml", "-i", "question=money", cwd=desk)
+def test_a_question_without_a_person_waits_and_the_line_it_prints_answers_it(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here(capsys, "run", "graph.yaml", "-i", "question=money", cwd=desk)
     assert (done.returncode, done.stdout) == (6, "")
     assert "waiting: May we answer money?" in done.stderr
     line = next(line for line in done.stderr.splitlines() if line.endswith("sign=approve"))
-    answered = agentctl(*shlex.split(line.partition("agentctl ")[2]), cwd=desk)
+    answered = here(capsys, *shlex.split(line.partition("agentctl ")[2]), cwd=desk)
     assert answered.returncode == 0
     assert answered.stdout == "answer: A person said approve.\ndesk: person\n"
-    again = agentctl(*shlex.split(line.partition("agentctl ")[2]), cwd=desk)
+    again = here(capsys, *shlex.split(line.partition("agentctl ")[2]), cwd=desk)
     assert again.returncode == 2
     assert "no turn to resume" in again.stderr
 
@@ -179,29 +185,24 @@ def test_a_wrong_answer_is_refused_and_a_suspended_turn_can_be_abandoned(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_model_call_and_the_line_it_prints_goes_on(
-    desk: Path, number: signal.Signals, code: int
+    desk: Path,
+    number: signal.Signals,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = desk / "calls.jsonl"
-    process = subprocess.Popen(
-        [*COMMAND, "run", "graph.yaml", "-i", "question=slow"],
-        cwd=desk,
-        env=environment(AGENTCTL_SCRIPTED_LOG=str(log)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    monkeypatch.setenv("AGENTCTL_SCRIPTED_LOG", str(log))
+    run = Running("run", "graph.yaml", "-i", "question=slow", cwd=desk, AGENTCTL_SCRIPTED_LOG=str(log))
     wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 2)
-    began = time.monotonic()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
-    assert time.monotonic() - began < 5
-    assert (process.returncode, out) == (code, "")
+    run.process.send_signal(number)
+    ended, out, err = run.end()
+    assert (ended, out) == (code, "")
     line = next(line for line in err.splitlines() if line.startswith("go on with: agentctl "))
     assert UUID.search(line)
 
     (desk / "replies.yaml").write_text(REPLIES.replace("delay: 60", "delay: 0"))
-    args = shlex.split(line.removeprefix("go on with: agentctl "))
-    done = agentctl(*args, cwd=desk, AGENTCTL_SCRIPTED_LOG=str(log))
+    done = here(capsys, *shlex.split(line.removeprefix("go on with: agentctl ")), cwd=desk)
     assert done.returncode == 0
     assert "one two three four" in done.stdout
     assert len(log.read_text().splitlines()) == 3, (
@@ -219,18 +220,13 @@ def test_events_are_appended_to_a_file(desk: Path, capsys: pytest.CaptureFixture
     assert all(set(line) >= {"v", "id", "seq", "time", "type", "run", "thread", "data"} for line in lines)
 
 
-def test_threads_are_kept_where_the_option_or_the_variable_says(desk: Path) -> None:
-    agentctl("run", "graph.yaml", "-i", "question=keys", "--store", "kept", cwd=desk)
-    listed = agentctl("threads", "list", "--json", cwd=desk, AGENTCTL_STORE=str(desk / "kept"))
-    assert len(json.loads(listed.stdout)["threads"]) == 1
-    assert not (desk / ".agentctl").exists()
-    money = agentctl("run", "graph.yaml", "-i", "question=money", "--store", "kept", cwd=desk)
+def test_threads_are_kept_where_the_option_or_the_variable_says(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here(capsys, "run", "graph.yaml", "-i", "question=keys", "--store", "kept", cwd=desk)
+    money = here(capsys, "run", "graph.yaml", "-i", "question=money", "--store", "kept", cwd=desk)
     assert "--store kept" in money.stderr
-
-
-def wait_until(happens: object, seconds: float = 20) -> None:
-    assert callable(happens)
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
+    monkeypatch.setenv("AGENTCTL_STORE", str(desk / "kept"))
+    listed = here(capsys, "threads", "list", "--json", cwd=desk)
+    assert len(json.loads(listed.stdout)["threads"]) == 2
+    assert not (desk / ".agentctl").exists()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.cli.shell import environment
+from tests.cli.shell import PATIENCE, environment
 
 SCRIPT = """
 import asyncio, time
@@ -37,5 +37,5 @@ def test_the_second_signal_exits_at_once_even_when_the_loop_does_not_run(
     for word in ("ready", "heard"):
         assert process.stdout.readline() == f"{word}\n"
         process.send_signal(number)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (code, "left\n")

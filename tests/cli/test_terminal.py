@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.desk import GRAPH, REPLIES, make_desk
-from tests.cli.shell import Terminal, agentctl
+from tests.cli.shell import Terminal, here
+
+Captured = pytest.CaptureFixture[str]
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
@@ -30,15 +33,18 @@ def test_a_person_sees_the_steps_and_the_answer_goes_where_stdout_goes(desk: Pat
         "✓ done · 3 steps · 2 model calls",
     ):
         assert words in shown
+    assert _COLOURS.search(run.seen)
     assert out.read_text() == 'answer: "Like this: Answer: keys <keys>"\ndesk: help\n'
 
 
 def test_words_are_seen_as_they_come(desk: Path) -> None:
-    make_desk(desk, replies=REPLIES.replace("delay: 60", "pace: 0.3"))
+    words = "one two three " + "and so on " * 50
+    make_desk(desk, replies=REPLIES.replace("one two three four, delay: 60", f'"{words} end", pace: 0.2'))
     run = Terminal("run", "graph.yaml", "-i", "question=slow", cwd=desk)
     seen = run.wait_for("one two")
-    assert "three four" not in seen
-    assert run.exit_code() == 0
+    assert "end" not in seen.partition("reply")[2]
+    run.process.send_signal(2)
+    assert run.exit_code() == 130
 
 
 def test_hostile_words_of_a_model_do_not_steer_the_terminal(desk: Path) -> None:
@@ -56,10 +62,7 @@ def test_hostile_words_of_a_model_do_not_steer_the_terminal(desk: Path) -> None:
 def test_no_color_leaves_nothing_coloured_or_bold(desk: Path) -> None:
     plain = Terminal("run", "graph.yaml", "-i", "question=broken", cwd=desk, env={"NO_COLOR": "1"})
     assert plain.exit_code() == 3
-    assert not re.search(r"\x1b\[[0-9;]*m", plain.seen)
-    coloured = Terminal("run", "graph.yaml", "-i", "question=broken", cwd=desk)
-    coloured.exit_code()
-    assert re.search(r"\x1b\[[0-9;]*m", coloured.seen)
+    assert not _COLOURS.search(plain.seen)
 
 
 def test_quiet_is_the_answer_alone_on_a_terminal_too(desk: Path) -> None:
@@ -127,7 +130,7 @@ WORDS = """\
 """
 
 
-def test_a_chat_takes_turns_on_one_thread_and_ends_at_ctrl_d(tmp_path: Path) -> None:
+def test_a_chat_takes_turns_on_one_thread_and_ends_at_ctrl_d(tmp_path: Path, capsys: Captured) -> None:
     make_desk(tmp_path, graph=CHAT, replies=WORDS)
     chat = Terminal("chat", "graph.yaml", "--thread", "t", cwd=tmp_path)
     chat.wait_for("› ")
@@ -150,7 +153,7 @@ def test_a_chat_takes_turns_on_one_thread_and_ends_at_ctrl_d(tmp_path: Path) -> 
     chat.type("\x04")
     assert chat.exit_code() == 0
     assert "go on with: agentctl chat graph.yaml --thread t" in chat.seen
-    shown = agentctl("threads", "show", "t", cwd=tmp_path).stdout
+    shown = here(capsys, "threads", "show", "t", cwd=tmp_path).stdout
     assert [line.split()[2] for line in shown.splitlines() if line.startswith("turn ")] == [
         "done",
         "abandoned",
@@ -159,21 +162,23 @@ def test_a_chat_takes_turns_on_one_thread_and_ends_at_ctrl_d(tmp_path: Path) -> 
     ]
 
 
-def test_lines_through_a_pipe_are_turns_and_the_first_failure_ends_them(tmp_path: Path) -> None:
+def test_lines_through_a_pipe_are_turns_and_the_first_failure_ends_them(
+    tmp_path: Path, capsys: Captured
+) -> None:
     make_desk(tmp_path, graph=CHAT, replies=WORDS)
-    done = agentctl("chat", "graph.yaml", cwd=tmp_path, stdin="one\n\ntwo\n")
+    done = here(capsys, "chat", "graph.yaml", cwd=tmp_path, stdin="one\n\ntwo\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "You said one.\nYou said two.\n"
-    failed = agentctl("chat", "graph.yaml", cwd=tmp_path, stdin="one\nbroken\ntwo\n")
+    failed = here(capsys, "chat", "graph.yaml", cwd=tmp_path, stdin="one\nbroken\ntwo\n")
     assert failed.returncode == 3
     assert failed.stdout == "You said one.\n"
 
 
-def test_a_chat_wants_to_know_which_text_is_typed(tmp_path: Path) -> None:
+def test_a_chat_wants_to_know_which_text_is_typed(tmp_path: Path, capsys: Captured) -> None:
     make_desk(tmp_path, graph=GRAPH.replace("input: [question, times]", "input: [question, found]"))
-    done = agentctl("chat", "graph.yaml", cwd=tmp_path, stdin="keys\n")
+    done = here(capsys, "chat", "graph.yaml", cwd=tmp_path, stdin="keys\n")
     assert done.returncode == 2
     assert "--say question" in done.stderr
-    named = agentctl("chat", "graph.yaml", "--say", "question", cwd=tmp_path, stdin="keys\n")
-    given = agentctl("chat", "graph.yaml", "-i", "found=", cwd=tmp_path, stdin="keys\n")
+    named = here(capsys, "chat", "graph.yaml", "--say", "question", cwd=tmp_path, stdin="keys\n")
+    given = here(capsys, "chat", "graph.yaml", "-i", "found=", cwd=tmp_path, stdin="keys\n")
     assert (named.returncode, given.returncode) == (0, 0)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agentctl import load
 from tests.cli.desk import GRAPH, make_desk
-from tests.cli.shell import agentctl, environment, here
+from tests.cli.shell import environment, here
 
 Captured = pytest.CaptureFixture[str]
 
@@ -19,9 +20,9 @@ Captured = pytest.CaptureFixture[str]
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a thread `a` of two turns and a thread `b` that failed."""
     folder = tmp_path_factory.mktemp("desk")
-    make_desk(folder)
-    for thread, question in (("a", "keys"), ("a", "doors"), ("b-1", "broken")):
-        agentctl("run", "graph.yaml", "-i", f"question={question}", "--thread", thread, cwd=folder)
+    with load(make_desk(folder), store=folder / ".agentctl") as graph:
+        for thread, question in (("a", "keys"), ("a", "doors"), ("b-1", "broken")):
+            graph.run({"question": question}, thread=thread)
     return folder
 
 
@@ -81,10 +82,11 @@ def test_no_store_is_a_clear_error(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_a_replay_says_that_it_is_identical_and_calls_nobody(
-    desk: Path, tmp_path: Path, capsys: Captured
+    desk: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "calls"
-    done = agentctl("replay", "a", cwd=desk, AGENTCTL_SCRIPTED_LOG=str(log))
+    monkeypatch.setenv("AGENTCTL_SCRIPTED_LOG", str(log))
+    done = here(capsys, "replay", "a", cwd=desk)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "a: identical (2 turns, 6 steps, 4 model calls, 2 tool calls; 0 made live)\n"
     assert not log.exists()

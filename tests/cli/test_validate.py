@@ -11,7 +11,7 @@ import pytest
 
 from agentctl.cli.main import run
 from tests.cli.desk import GRAPH, make_desk
-from tests.cli.shell import agentctl, environment
+from tests.cli.shell import environment
 
 Captured = pytest.CaptureFixture[str]
 
@@ -137,8 +137,8 @@ def test_a_graph_is_drawn_as_mermaid_with_nothing_in_it_taken_for_markup(
     assert "    begin0([start]) --> n0\n" in shown
 
 
-def test_a_graph_that_cannot_be_drawn_says_why(tmp_path: Path) -> None:
-    file = make_desk(tmp_path, graph=GRAPH.replace("nodes:", "noodles:"))
-    done = agentctl("graph", file)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "noodles" in done.stderr
+def test_a_graph_that_cannot_be_drawn_says_why(tmp_path: Path, capsys: Captured) -> None:
+    assert run(["graph", str(make_desk(tmp_path, graph=GRAPH.replace("nodes:", "noodles:")))]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "noodles" in shown.err
