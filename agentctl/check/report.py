@@ -12,8 +12,7 @@ from agentctl.spec.finding import Finding, Fix, Span
 from agentctl.spec.reading import read_start
 from agentctl.spec.source import MAX_BYTES
 
-_SECRETS = re.compile(
-    r"""
+_SECRETS = r"""
     \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{12,}            # OpenAI, Stripe
     | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_\w{20,}
     | \bxox[abprs]-[A-Za-z0-9-]{10,}                # Slack
@@ -21,13 +20,10 @@ _SECRETS = re.compile(
     | \bAIza[A-Za-z0-9_-]{30,} | \bhf_[A-Za-z0-9]{20,} | \bglpat-[\w-]{16,}
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
     | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)               # user:password@
-    """,
-    re.VERBOSE,
-)
-_NAMED_SECRET = re.compile(
-    r"""(?ix) \b \w* (?:api_?key|secret|token|passw(?:or)?d|authorization) \b ["']? \s* : \s*
+    """
+"""Compiled when a line is first shown, as the next one is: most runs show none."""
+_NAMED_SECRET = r"""(?ix) \b \w* (?:api_?key|secret|token|passw(?:or)?d|authorization) \b ["']? \s* : \s*
     (?P<value> (?:bearer\s+)? ["']? (?!\$\{\{|none\b|true\b|false\b|[\[{]) (?=[^\s"',}]*\d) [^\s"',}]{8,} )"""
-)
 _COLORS: Mapping[str, str] = {"error": "31", "warning": "33", "information": "36"}
 _SHOWN_LINES = 4
 _WIDEST = 160
@@ -72,9 +68,11 @@ def summary(findings: Sequence[Finding]) -> str:
 @lru_cache(maxsize=64)  # of a long line with many findings each would go through it again
 def masked(text: str) -> str:
     """The text with what looks like a secret starred out, as long as before."""
-    text = _SECRETS.sub(lambda match: _starred(match[0]), text)
-    return _NAMED_SECRET.sub(
-        lambda match: match[0][: match.start("value") - match.start()] + _starred(match["value"]), text
+    text = re.sub(_SECRETS, lambda match: _starred(match[0]), text, flags=re.VERBOSE)
+    return re.sub(
+        _NAMED_SECRET,
+        lambda match: match[0][: match.start("value") - match.start()] + _starred(match["value"]),
+        text,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -13,6 +12,9 @@ _SHOWN = 50
 
 def thread_completions(incomplete: str) -> list[tuple[str, str]]:
     """Thread ids for the shell, the newest first. Nothing when the store cannot be read."""
+    # every verb loads this module, and most of them no event loop
+    import asyncio
+
     try:
         return asyncio.run(_newest(os.environ.get("AGENTCTL_STORE")))
     except (AgentctlError, OSError):

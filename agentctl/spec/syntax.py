@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _UNQUOTED = re.compile(r"\$\{\{.*?\}\}")
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""YAML 1.2, rule 1: c-printable."""
+_NOT_YAML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+"""All but YAML 1.2, rule 1: c-printable. The same as `[^…]` takes ten times as long to compile, at each start."""
 _LONGEST_SHOWN = 40
 _COLON = re.compile(r"""(?<=[^\s"'\]},\[{]):(?=[^\s,\[\]{}])""")
 _QUESTION = re.compile(r"""(?<=[^\s"'\]},\[{:])\?""")
