@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+
+_MANY = 100
+"""Words that are looked at one by one: a file of thousands of slips must not take their square."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -12,7 +16,33 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     Near is at most one slip (a letter too many, too few, wrong, or two swapped) for every three letters;
     case, `-` and `_` count for nothing.
     """
-    return _nearest(word, tuple(words))
+    known = tuple(words)
+    return _nearest(word, known if len(known) <= _MANY else _likely(word, known))
+
+
+def _likely(word: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Of very many words, in their order, those that share the most pairs of letters with this one."""
+    index, shared = _pair_index(words), Counter[int]()
+    found = sorted((index[pair] for pair in _pairs(word) if pair in index), key=len)
+    for number, places in enumerate(found):
+        if number == 0 or len(places) < len(words) // 4:  # what most words have tells none of them apart
+            shared.update(places)
+    return tuple(words[at] for at, _ in sorted(shared.most_common(_MANY)))
+
+
+@lru_cache(maxsize=8)
+def _pair_index(words: tuple[str, ...]) -> dict[str, list[int]]:
+    index: dict[str, list[int]] = {}
+    for at, word in enumerate(words):
+        for pair in _pairs(word):
+            index.setdefault(pair, []).append(at)
+    return index
+
+
+def _pairs(word: str) -> set[str]:
+    """The pairs of neighbouring letters, those with either end too."""
+    plain = f" {_plain(word)} "
+    return {plain[at : at + 2] for at in range(len(plain) - 1)}
 
 
 @lru_cache(maxsize=1024)

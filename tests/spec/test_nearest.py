@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from agentctl.spec.nearest import nearest
@@ -34,3 +36,11 @@ def test_the_word_that_was_meant_is_found_and_no_other(
 def test_of_two_equally_near_words_the_longer_is_meant_and_then_the_first() -> None:
     assert nearest("cat", ["cut", "cot"]) == "cut"
     assert nearest("cat", ["cut", "cats", "cast"]) == "cats"
+
+
+def test_among_thousands_of_words_the_nearest_is_found_without_looking_at_each() -> None:
+    words = [f"node_{number}" for number in range(5000)]
+    began = time.perf_counter()
+    found = [nearest(f"nod_{number}", words) for number in range(0, 5000, 5)]
+    assert time.perf_counter() - began < 2
+    assert found == [f"node_{number}" for number in range(0, 5000, 5)]
