@@ -27,7 +27,7 @@ def _likely(word: str, words: tuple[str, ...]) -> tuple[str, ...]:
     for number, places in enumerate(found):
         if number == 0 or len(places) < len(words) // 4:  # what most words have tells none of them apart
             shared.update(places)
-    return tuple(words[at] for at, _ in sorted(shared.most_common(_MANY)))
+    return tuple(words[at] for at, _ in sorted(shared.most_common(_MANY // 5)))
 
 
 @lru_cache(maxsize=8)
