@@ -85,7 +85,7 @@ def _meant(heads: Sequence[Head], reference: str) -> list[Head]:
 
 
 async def _recordings(store: ThreadStore, rows: Sequence[tuple[int, Json]]) -> dict[str, Json]:
-    digests = {record["digest"] for _, record in rows if record["kind"] == "turn"}
+    digests = {record["digest"] for _, record in rows if record["kind"] in ("turn", "resume")}
     found = {}
     for digest in digests:
         recording = await store.load_file(digest)
@@ -105,7 +105,7 @@ def _compiler(
         key = f"{turn['digest']} {turn['options']}"
         if key not in compiled:
             options, recording = turn["options"], recordings[turn["digest"]]
-            document = other or document_from_texts(Path(turn["path"]).name, recording["texts"])
+            document = other or document_from_texts(recording["root"], recording["texts"])
             tools = None if other else recording["tools"]
             graph = compile_graph(document, models=options.get("models"), recorded=tools)
             compiled[key] = with_limits(graph, options.get("limits", {}))

@@ -14,7 +14,7 @@ def refuse_changes(graph: Graph, recording: Mapping[str, Json] | None, pending: 
     """Raise UsageError when something the pending step depends on changed, unless that is accepted."""
     if recording is None or accept:
         return
-    before = document_from_texts(graph.path.name, recording["texts"]).data
+    before = document_from_texts(recording["root"], recording["texts"]).data
     changed = [
         name for name in _relevant(before, graph.data, pending) if _at(before, name) != _at(graph.data, name)
     ]

@@ -251,7 +251,14 @@ class Executor:
         if self.passage.failure is not None:
             inside["failure"] = self.passage.failure
         values, digest = turn.state.values, turn.state.digest
-        return {"kind": "snapshot", "n": turn.step, "values": values, "digest": digest, "turn": inside}
+        return {
+            "kind": "snapshot",
+            "n": turn.step,
+            "file": turn.graph.digest,
+            "values": values,
+            "digest": digest,
+            "turn": inside,
+        }
 
     def _may_be_late(self) -> bool:
         """Whether the tape or the clock could say that the turn's time is over."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.engine.signals import LimitReached
@@ -28,15 +28,28 @@ class Pending:
     limit: LimitReached | None = None
     failure: Json = None
     """The error of its last step, when that one ended it."""
+    options: Json = None
+    """The options of the passage that was left."""
     suspended: Json = None
     """Its `suspend` record, when the turn was left in order."""
 
 
+Types = Mapping[str, FieldPlan]
+"""The fields of a file."""
+
+
 @dataclass(slots=True)
 class History:
-    """What folding a log gives: state after the last checkpoint, counters, and the pending turn."""
+    """What folding a log gives: state after the last checkpoint, counters, and the pending turn.
+
+    Updates are folded by the types of the file that made them, and their state is then put into the next one's.
+    """
 
     state: State
+    files: Mapping[str, Types] = field(default_factory=dict)
+    """The fields of other files, by digest; a file that is not here has those of `state`."""
+    file: str = ""
+    """The digest of the file that made the last update."""
     steps: int = 0
     turns: int = 0
     updates: int = 0
@@ -59,16 +72,26 @@ class History:
                     self.pending.suspended = record
                     self.pending.elapsed = max(self.pending.elapsed, record["t"])
             case "resume":
+                self._go_on_with(record["digest"])
                 if self.pending is not None:
-                    self.pending.suspended = None
+                    self.pending.tape.take(record)
+                    self.pending.options, self.pending.suspended = record["options"], None
             case "end":
                 self.pending = None
             case "effect" | "intent" | "asked":
                 if self.pending is not None:
                     self.pending.tape.take(record)
 
+    def _go_on_with(self, file: str) -> None:
+        fields = self.files.get(file, self.state.fields)
+        if fields is not self.state.fields:
+            self.state = State.restored(fields, self.state.values, self.state.digest)
+        self.file = file
+
     def _restore(self, seq: int, record: Json) -> None:
-        self.state = State.restored(self.state.fields, record["values"], record["digest"])
+        self.file = record["file"]
+        fields = self.files.get(self.file, self.state.fields)
+        self.state = State.restored(fields, record["values"], record["digest"])
         self.steps, self.snapshot_seq, self.updates = record["n"], seq, 0
         inside = record.get("turn")
         if inside is None:
@@ -81,9 +104,10 @@ class History:
             pending.failure = inside.get("failure")
 
     def _begin(self, seq: int, record: Json) -> None:
+        self._go_on_with(record["digest"])
         self.turns, self.turn_seq = record["n"], seq
         self.steps = record["steps"]
-        self.pending = Pending(record, record["start"])
+        self.pending = Pending(record, record["start"], options=record["options"])
         self.state.begin(record["reset"], record["inputs"])
 
     def _step(self, record: Json) -> None:
@@ -108,17 +132,32 @@ class History:
 
 
 async def read_history(
-    store: ThreadStore, head: Head | None, thread: str, fields: Mapping[str, FieldPlan]
+    store: ThreadStore,
+    head: Head | None,
+    thread: str,
+    fields: Types,
+    types_of: Callable[[str], Awaitable[Types]] | None = None,
 ) -> History:
-    """Fold a thread's log from its newest snapshot on; without one, from the beginning."""
-    history = History(State.fresh(fields))
-    first = 1
-    if head is not None and head.snapshot_seq:
-        first = head.snapshot_seq
-        if head.turn_seq and head.turn_seq < first:
-            [(seq, began)] = await store.read(thread, head.turn_seq, head.turn_seq)
-            history.turns, history.turn_seq = began["n"], seq
-            history.pending = Pending(began, began["start"])
-    for seq, record in await store.read(thread, first):
+    """Fold a thread's log from its newest snapshot on; without one, from the beginning.
+
+    The state comes in `fields`; `types_of` gives those of the file with a digest. Raises NodeError when what is
+    stored does not fit.
+    """
+    rows = await store.read(thread, head.snapshot_seq if head is not None and head.snapshot_seq else 1)
+    files = {file: await types_of(file) for file in _files(rows)} if types_of is not None else {}
+    history = History(State.fresh({} if files else fields), files)
+    if head is not None and head.turn_seq and head.turn_seq < head.snapshot_seq:
+        [(seq, began)] = await store.read(thread, head.turn_seq, head.turn_seq)
+        history.turns, history.turn_seq = began["n"], seq
+        history.pending = Pending(began, began["start"], options=began["options"])
+    for seq, record in rows:
         history.take(seq, record)
+    if history.state.fields is not fields:
+        history.state = State.restored(fields, history.state.values, history.state.digest)
     return history
+
+
+def _files(rows: Sequence[tuple[int, Json]]) -> set[str]:
+    """Digests of the files that made these records."""
+    kept = {"turn": "digest", "resume": "digest", "snapshot": "file"}
+    return {record[kept[record["kind"]]] for _, record in rows if record["kind"] in kept}

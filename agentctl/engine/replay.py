@@ -9,7 +9,8 @@ from agentctl.engine.effects import Effects, Mismatch
 from agentctl.engine.executor import Executor, Passage
 from agentctl.engine.history import Pending
 from agentctl.engine.session import Request, make_turn
-from agentctl.engine.tape import Tape
+from agentctl.engine.tape import Tape, unpacked
+from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Watch
 from agentctl.errors import NodeError, StoreError
 from agentctl.events import Sink
@@ -90,7 +91,14 @@ class RecordedTurn:
     began: Json
     tape: Tape = field(default_factory=Tape)
     steps: list[Json] = field(default_factory=list)
+    changes: dict[int, Json] = field(default_factory=dict)
+    """By the step that began with it: the `turn` record, with another file or other options."""
     end: Json = None
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the turn is not over, or was given up."""
+        return self.end is None or self.end["status"] == "abandoned"
 
 
 class _Diverged(Exception):
@@ -101,6 +109,10 @@ class _Diverged(Exception):
 
 class _RecordOver(Exception):
     """The replay is past what was recorded of a turn that is not over."""
+
+
+class _FileChanged(Exception):
+    """What follows was run by another file, or with other options."""
 
 
 class _Comparison:
@@ -115,11 +127,13 @@ class _Comparison:
         for record in records:
             if record["kind"] == "step":
                 self._step(record)
+                if record["n"] + 1 in self.recorded.changes:
+                    raise _FileChanged
         return self.at
 
     def _step(self, actual: Json) -> None:
         if self.at == len(self.recorded.steps):
-            if self.recorded.end is None or self.recorded.end["status"] == "abandoned":
+            if self.recorded.open_ended:
                 raise _RecordOver
             message = "the replay takes a step that was not recorded"
             raise _Diverged(Divergence("D20", actual["n"], actual["node"], message, None, actual["node"]))
@@ -146,6 +160,9 @@ def split(rows: Sequence[tuple[int, Json]]) -> list[RecordedTurn]:
             turns[-1].end = record
         else:
             turns[-1].tape.take(record)
+            if record["kind"] == "resume" and record["changed"]:
+                others = {key: record[key] for key in ("path", "digest", "options")}
+                turns[-1].changes[record["step"]] = turns[-1].began | others
     return turns
 
 
@@ -159,14 +176,14 @@ async def replay(
     state: State | None = None
     steps = model_calls = tool_calls = 0
     turns = split(rows)
-    over = True
     for recorded in turns:
-        graph = graph_of(recorded.began)
-        state = _carried(state, graph)
+        state = _carried(state, graph_of(recorded.began))
         comparison = _Comparison(recorded)
-        watch = Watch(None, clocked=False)
-        effects = Effects(recorded.tape, comparison, watch, live=False)
-        divergence, over = await _replay_turn(graph, state, recorded, comparison, effects, sinks)
+        replayed = _ReplayedTurn(recorded, comparison, graph_of, sinks)
+        # a turn that is not over may be replayed a step too far: what the records say is what counts
+        known = replayed.as_recorded(state) if recorded.open_ended else None
+        divergence, state = await replayed.divergence(state)
+        state = known or state
         steps += comparison.at
         model_calls += sum(e["of"] == "model" for e in recorded.tape.effects.values())
         tool_calls += sum(e["of"] == "tool" for e in recorded.tape.effects.values())
@@ -175,40 +192,73 @@ async def replay(
                 thread, len(turns), steps, model_calls, tool_calls, state.digest, divergences=(divergence,)
             )
     digest = state.digest if state else ""
+    over = not turns or not turns[-1].open_ended
     return ReplayReport(thread, len(turns), steps, model_calls, tool_calls, digest, open=not over)
 
 
-async def _replay_turn(
-    graph: Graph,
-    state: State,
-    recorded: RecordedTurn,
-    comparison: _Comparison,
-    effects: Effects,
-    sinks: Sequence[Sink],
-) -> tuple[Divergence | None, bool]:
-    """The first divergence of one turn, and whether the turn is over."""
-    began = recorded.began
-    try:
+@dataclass(slots=True)
+class _ReplayedTurn:
+    """One turn run again from its records."""
+
+    recorded: RecordedTurn
+    comparison: _Comparison
+    graph_of: Callable[[Mapping[str, Json]], Graph]
+    sinks: Sequence[Sink]
+
+    def as_recorded(self, before: State) -> State:
+        """The state as the records leave it."""
+        state = State.restored(before.fields, before.values, before.digest)
+        began = self.recorded.began
         state.begin(began["reset"], began["inputs"])
-    except (NodeError, KeyError) as error:
-        return Divergence(
-            "D30", began["steps"], "", f"the inputs do not fit: {error}", began["inputs"], None
-        ), True
-    pending = Pending(began, began["start"])
-    turn = make_turn(graph, state, effects, pending, Request(), None, sinks)
-    turn.step = began["steps"]
-    open_ended = recorded.end is None or recorded.end["status"] == "abandoned"
-    try:
-        ended = await Executor(turn, Passage(graph.start)).drive()
-    except _RecordOver:
-        return None, False
-    except _Diverged as diverged:
-        return diverged.divergence, True
-    except Mismatch as mismatch:
-        if open_ended and mismatch.code == "D10" and comparison.at == len(recorded.steps):
-            return None, False
-        return _from_mismatch(mismatch, turn.step, turn.node), True
-    return _compare_end(recorded, comparison, ended.status, state), not open_ended
+        for step in self.recorded.steps:
+            if (changed := self.recorded.changes.get(step["n"])) is not None:
+                state = _carried(state, self.graph_of(changed))
+            state.apply(unpacked(step, self.recorded.tape))
+        return state
+
+    async def divergence(self, state: State) -> tuple[Divergence | None, State]:
+        """The first divergence, and the state at the end."""
+        recorded, began = self.recorded, self.recorded.began
+        try:
+            state.begin(began["reset"], began["inputs"])
+        except (NodeError, KeyError) as error:
+            message = f"the inputs do not fit: {error}"
+            return Divergence("D30", began["steps"], "", message, began["inputs"], None), state
+        effects = Effects(recorded.tape, self.comparison, Watch(None, clocked=False), live=False)
+        turn = self._turn(self.graph_of(began), state, effects, Pending(began, began["start"]))
+        turn.step = began["steps"]
+        passage = Passage(turn.graph.start)
+        try:
+            ended = None
+            while ended is None:
+                if (changed := recorded.changes.get(turn.step + 1)) is not None:
+                    turn = self._taken_up(turn, passage, self.graph_of(changed))
+                try:
+                    ended = await Executor(turn, passage).drive()
+                except _FileChanged:
+                    continue
+        except _RecordOver:
+            return None, turn.state
+        except _Diverged as diverged:
+            return diverged.divergence, turn.state
+        except Mismatch as mismatch:
+            over = mismatch.code == "D10" and self.comparison.at == len(recorded.steps)
+            if recorded.open_ended and over:
+                return None, turn.state
+            return _from_mismatch(mismatch, turn.step, turn.node), turn.state
+        return _compare_end(recorded, self.comparison, ended.status, turn.state), turn.state
+
+    def _taken_up(self, turn: Turn, passage: Passage, graph: Graph) -> Turn:
+        """The turn as another file goes on with it."""
+        budget = turn.budget
+        pending = Pending(self.recorded.began, passage.next, limit=passage.limit)
+        pending.used, pending.visits, pending.calls_of = budget.as_json(), budget.visits, budget.calls_of
+        going_on = self._turn(graph, _carried(turn.state, graph), turn.effects, pending)
+        going_on.step = turn.step
+        return going_on
+
+    def _turn(self, graph: Graph, state: State, effects: Effects, pending: Pending) -> Turn:
+        return make_turn(graph, state, effects, pending, Request(), None, self.sinks)
 
 
 def _compare_end(

@@ -10,16 +10,18 @@ from agentctl.engine.budget import Budget
 from agentctl.engine.changes import refuse_changes
 from agentctl.engine.effects import Effects
 from agentctl.engine.executor import Ended, Executor, Passage
-from agentctl.engine.history import History, Pending, read_history
+from agentctl.engine.history import History, Pending, Types, read_history
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Stop, Watch
 from agentctl.engine.world import World
 from agentctl.errors import NodeError, UsageError
 from agentctl.events import EventStream, Sink, TurnFacts
-from agentctl.graph.plan import Graph
+from agentctl.graph.compile import compile_graph
+from agentctl.graph.plan import END, Graph
 from agentctl.ids import new_uuid
 from agentctl.json import Json
+from agentctl.spec.document import document_from_texts
 from agentctl.state import State
 from agentctl.store.protocols import Head, ThreadLog, ThreadStore
 
@@ -62,7 +64,7 @@ class Session:
         log = await self.store.open(thread)
         try:
             history = await self._history(log)
-            if history.pending is not None:
+            while history.pending is not None:
                 history = await self._settle_pending(log, history, request, stop)
             return await self._begin(log, history, request, stop)
         finally:
@@ -85,12 +87,20 @@ class Session:
     async def _history(self, log: ThreadLog) -> History:
         head = await self.store.head(log.thread)
         try:
-            return await read_history(self.store, head, log.thread, self.graph.fields)
+            return await read_history(self.store, head, log.thread, self.graph.fields, self._types_of)
         except (NodeError, KeyError) as error:
             raise UsageError(
                 f"thread {log.thread} does not fit the file as it is now: {error}",
                 hint="begin a new thread, or bring the field's type back",
             ) from error
+
+    async def _types_of(self, digest: str) -> Types:
+        """The fields of a file that wrote to the thread."""
+        recording = None if digest == self.graph.digest else await self.store.load_file(digest)
+        if recording is None:
+            return self.graph.fields
+        document = document_from_texts(recording["root"], recording["texts"])
+        return compile_graph(document, recorded=recording["tools"]).fields
 
     async def _settle_pending(
         self, log: ThreadLog, history: History, request: Request, stop: Stop | None
@@ -135,9 +145,9 @@ class Session:
         await self.store.save_file(self.graph.digest, self.graph.recording)
         head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
         records: list[Json] = [record]
-        if head.digest not in ("", self.graph.digest):
-            # the updates before this were folded by other types: never fold them again
-            records.insert(0, _snapshot_between(history, *before))
+        if history.file not in ("", self.graph.digest):
+            # the updates before this are folded by other types, which need not be read again
+            records.insert(0, _snapshot_between(history, self.graph.digest, *before))
         seq = await log.append(records)
         keeper = _Keeper(log, self.store, head, self.graph, turn_seq=seq)
         if len(records) == 2:
@@ -149,11 +159,28 @@ class Session:
     async def _take_up(
         self, log: ThreadLog, history: History, pending: Pending, request: Request, stop: Stop | None
     ) -> Outcome:
-        if pending.began["digest"] != self.graph.digest:
-            recording = await self.store.load_file(pending.began["digest"])
+        options = dict(request.options)
+        changed = (history.file, pending.options) != (self.graph.digest, options)
+        if history.file != self.graph.digest:
+            recording = await self.store.load_file(history.file)
             refuse_changes(self.graph, recording, pending.next, accept=request.accept_changes)
             await self.store.save_file(self.graph.digest, self.graph.recording)
-        await log.append([{"kind": "resume", "at": time.time(), "digest": self.graph.digest}])
+        if pending.next not in (END, *self.graph.nodes):
+            raise UsageError(
+                f"the suspended turn would go on at `{pending.next}`, which the file has no more",
+                hint="bring it back, or give the turn up: run with --abandon",
+            )
+        record = {
+            "kind": "resume",
+            "at": time.time(),
+            "step": history.steps + 1,
+            "path": str(self.graph.path),
+            "digest": self.graph.digest,
+            "options": options,
+            "changed": changed,
+        }
+        pending.tape.take(record)
+        await log.append([record])
         head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
         keeper = _Keeper(log, self.store, head, self.graph, turn_seq=history.turn_seq)
         passage = Passage(pending.next, pending.elapsed, pending.limit, pending.failure, history.updates)
@@ -326,10 +353,13 @@ def make_outcome(turn: Turn, passage: Passage, ended: Ended) -> Outcome:
     )
 
 
-def _snapshot_between(history: History, values: Mapping[str, Json], digest: str) -> dict[str, Json]:
+def _snapshot_between(
+    history: History, file: str, values: Mapping[str, Json], digest: str
+) -> dict[str, Json]:
     return {
         "kind": "snapshot",
         "n": history.steps,
+        "file": file,
         "turns": history.turns,
         "values": dict(values),
         "digest": digest,

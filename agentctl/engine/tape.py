@@ -7,8 +7,9 @@ A log is a sequence of JSON objects, each with a `kind`:
 - `intent` says that a write is about to be made under that key.
 - `asked` says that a person was asked, and until when the answer counts.
 - `step` is a checkpoint: the update (`up`), what of it is on the tape (`refs`), what comes next, budgets used.
-- `snapshot` is the whole state.
-- `suspend` and `resume` stand where a turn was left and taken up.
+- `snapshot` is the whole state, in the types of the file it names.
+- `suspend` and `resume` stand where a turn was left and taken up: in which step, by which file and options;
+  `changed` says that they are others than before.
 - `end` ends a turn: status, output, error.
 """
 
@@ -31,9 +32,17 @@ class Tape:
     intents: dict[str, Json] = field(default_factory=dict)
     asked: dict[str, Json] = field(default_factory=dict)
 
+    def forget_requests(self, step: int) -> None:
+        """A changed file may ask otherwise for what was answered in a step already: what is paid for stands."""
+        for key, effect in self.effects.items():
+            if key.startswith((f"{step}!", f"{step}/")):
+                self.effects[key] = {name: value for name, value in effect.items() if name != "req"}
+
     def take(self, record: Json) -> None:
         """Take one record in; those of other kinds are passed over."""
         match record["kind"]:
+            case "resume" if record["changed"]:
+                self.forget_requests(record["step"])
             case "effect":
                 self.effects[record["key"]] = record
             case "intent":

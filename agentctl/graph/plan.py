@@ -218,4 +218,4 @@ class Graph:
     @property
     def recording(self) -> dict[str, Json]:
         """What a replay needs of the file: its texts, and what was read from the tools' code."""
-        return {"texts": dict(self.texts), "tools": dict(self.signatures)}
+        return {"root": self.path.name, "texts": dict(self.texts), "tools": dict(self.signatures)}

@@ -136,8 +136,11 @@ class Bench:
     store: ThreadStore = field(default_factory=MemoryThreadStore)
     seen: Seen = field(default_factory=Seen)
     secrets: Sequence[str] = ()
+    ran: dict[str, Graph] = field(default_factory=dict)
+    """The graphs that ran, by digest."""
 
     def session(self) -> Session:
+        self.ran[self.graph.digest] = self.graph
         return Session(self.graph, self.store, self.desk, sinks=[self.seen], secrets=self.secrets)
 
     async def arun(self, stop: Stop | None = None, abandon: bool = False, **inputs: Json) -> Outcome:
@@ -157,7 +160,7 @@ class Bench:
 
     def replay(self, graph: Graph | None = None) -> ReplayReport:
         rows = asyncio.run(self.store.read("t"))
-        return asyncio.run(replay("t", rows, lambda turn: graph or self.graph))
+        return asyncio.run(replay("t", rows, lambda turn: graph or self.ran.get(turn["digest"], self.graph)))
 
 
 def bench(

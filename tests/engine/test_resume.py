@@ -137,6 +137,16 @@ def test_a_run_after_the_deadline_settles_the_old_turn_first() -> None:
     assert [r["status"] for r in at.records() if r["kind"] == "end"] == ["done"]
 
 
+def test_an_overdue_turn_that_asks_again_is_not_passed_over() -> None:
+    at = bench(ASKING.replace("late: {set: {said: late}", 'late: {ask: "Really?", save: said'))
+    at.run()
+    at.desk.clock += 3601
+    with pytest.raises(UsageError, match=r"not over \(waiting\)"):
+        at.run()
+    assert at.resume(answers={"late": "yes"}).output == {"said": "yes"}
+    assert at.replay().identical
+
+
 def test_the_deadline_rings_while_the_question_stands() -> None:
     async def nobody(question: Any) -> str:
         await asyncio.sleep(30)
@@ -212,6 +222,33 @@ def test_resume_is_refused_where_the_pending_node_changed() -> None:
     with pytest.raises(UsageError, match=r"nodes\.second"):
         at.resume()
     assert at.resume(accept_changes=True).output == {"c": "C"}
+    assert at.replay().identical
+
+
+def test_what_a_changed_node_has_paid_for_stands_when_the_change_is_accepted() -> None:
+    at = bench(STEPS, said("A"), calls(("look", {})), said("B"), said("C"), tools={"look": lambda: 7})
+    stopped_in(at, 2)
+    at.graph = compiled(STEPS.replace("prompt: b", "prompt: changed").replace("prompt: c", "prompt: d"))
+    assert at.resume(accept_changes=True).output == {"c": "C"}
+    assert (len(at.desk.asked), len(at.desk.worked)) == (5, 1)
+    assert at.replay().identical
+
+
+def test_an_accepted_change_without_the_node_to_go_on_at_is_refused() -> None:
+    at = bench(STEPS, said("A"), said("B"))
+    stopped_in(at, 1)
+    at.graph = compiled(STEPS.replace("second", "another"))
+    with pytest.raises(UsageError, match="would go on at `second`"):
+        at.resume(accept_changes=True)
+
+
+def test_a_turn_resumed_with_other_options_replays_with_each() -> None:
+    at = bench(STEPS, said("A"), said("B"), said("C"))
+    stopped_in(at, 1)
+    at.resume(options={"models": {"default": "scripted"}})
+    [resumed] = [record for record in at.records() if record["kind"] == "resume"]
+    assert (resumed["changed"], resumed["options"]) == (True, {"models": {"default": "scripted"}})
+    assert at.replay().identical
 
 
 def test_resume_goes_on_where_something_else_changed() -> None:
@@ -219,6 +256,7 @@ def test_resume_goes_on_where_something_else_changed() -> None:
     stopped_in(at, 1)
     at.graph = compiled(STEPS.replace("prompt: c", "prompt: changed"))
     assert at.resume().output == {"c": "C"}
+    assert at.replay().identical
 
 
 def test_a_new_turn_on_a_changed_file_is_refused_only_where_the_state_does_not_fit() -> None:
@@ -229,6 +267,26 @@ def test_a_new_turn_on_a_changed_file_is_refused_only_where_the_state_does_not_f
     at.graph = compiled(STEPS.replace("a: string", "a: number").replace("save: a", "on_error: skip"))
     with pytest.raises(UsageError, match="does not fit the file"):
         at.run()
+
+
+def test_updates_are_folded_by_the_reducers_of_the_file_that_made_them() -> None:
+    kept = """
+        agentctl: 1
+        name: kept
+        output: [n]
+        state: {n: {type: integer, default: 0}, log: {type: array, items: integer, reduce: append}}
+        start: one
+        nodes:
+          one: {set: {log: 1}, then: two}
+          two: {set: {log: 2}, then: end}
+    """
+    at = bench(kept)
+    at.run()
+    at.graph = compiled(kept.replace("reduce: append", "default: []").replace("set: {log:", "set: {n:"))
+    at.run()
+    [snapshot] = [record for record in at.records() if record["kind"] == "snapshot"]
+    assert snapshot["values"] == {"n": 0, "log": [1, 2]}
+    assert at.replay().identical
 
 
 @pytest.mark.parametrize("keep", range(1, 10))
@@ -308,3 +366,25 @@ def test_a_key_that_cannot_be_worked_out_fails_its_node_and_replays() -> None:
     assert outcome.error is not None
     assert (outcome.status, outcome.error["class"], at.desk.worked) == ("failed", "expression", [])
     assert at.replay().identical
+
+
+GIVEN_UP = """
+    agentctl: 1
+    name: given_up
+    output: [c]
+    state: {n: {type: integer, default: 0}, c: {type: string, default: none}}
+    agents: {one: {}}
+    start: first
+    nodes:
+      first: {agent: one, prompt: a, save: c, then: second}
+      second: {set: {n: "${{ state.n + 1 }}"}, then: end}
+"""
+
+
+def test_a_turn_given_up_between_two_steps_replays_no_further_than_it_went() -> None:
+    whole = bench(GIVEN_UP, said("A"))
+    whole.run()
+    until = next(i for i, record in enumerate(whole.records()) if record["kind"] == "step")
+    at = cut_after(bench(GIVEN_UP, said("B")), whole.records()[: until + 1])
+    at.run(abandon=True)
+    assert at.replay().divergences == ()
