@@ -12,7 +12,7 @@ import pytest
 
 from agentctl.cli.each import worst
 from tests.cli.desk import REPLIES, make_desk
-from tests.cli.shell import Running, here, wait_until
+from tests.cli.shell import Running, Terminal, here, wait_until
 
 Captured = pytest.CaptureFixture[str]
 
@@ -172,3 +172,13 @@ def test_ctrl_c_stops_all_of_them_and_says_how_many_can_go_on(desk: Path) -> Non
     assert [outcome["status"] for outcome in outcomes(out)] == ["done", "interrupted", "interrupted"]
     assert "3 of 5 turns · 1 done · 2 interrupted" in err
     assert "stopped: 2 turns can be resumed, 2 not begun" in err
+
+
+def test_on_a_terminal_progress_is_one_line_that_makes_way_for_outcomes(desk: Path) -> None:
+    lines(desk, {"question": "keys"}, {"question": "doors"})
+    run = Terminal("run", "graph.yaml", "--each", "in.jsonl", cwd=desk)
+    assert run.exit_code() == 0
+    assert "\r\x1b[K0 of 2 turns · 2 running" in run.seen
+    written = [line.rpartition("\x1b[K")[2] for line in run.seen.split("\r\n")]
+    assert [json.loads(line)["line"] for line in written[:2]] == [1, 2]
+    assert written[2].startswith("2 of 2 turns · 2 done · ")
