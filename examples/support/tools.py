@@ -51,5 +51,7 @@ def find_customer(email: str) -> dict:
 
 def refund(email: str, amount: float, idempotency_key: str) -> dict:
     """Pay a customer back, once for each key."""
-    rows("INSERT OR IGNORE INTO refunds (key, email, amount) VALUES (?, ?, ?)", idempotency_key, email, amount)
+    rows(
+        "INSERT OR IGNORE INTO refunds (key, email, amount) VALUES (?, ?, ?)", idempotency_key, email, amount
+    )
     return {"paid": amount, "to": email}
