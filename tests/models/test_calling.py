@@ -189,7 +189,8 @@ def test_a_key_is_not_shown() -> None:
 
 def test_an_unknown_provider_is_told_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match=r"no model provider `opnai`; write PROVIDER/MODEL with one of .*`local`.*`openai`.*`scripted`"
+        UsageError,
+        match=r"no model provider `opnai`; write PROVIDER/MODEL with one of .*`local`.*`openai`.*`scripted`",
     ):
         asyncio.run(ProviderPool().get(ModelSettings.named("opnai/x")))
 
