@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, assert_never
 
 from agentctl.errors import NodeError
@@ -124,6 +125,8 @@ class State:
         if plan.first is not None and isinstance(value, list):
             value = value[: plan.first]
         problem = plan.check_item(value) if plan.reduce == "append" else plan.check(value)
+        if problem is None and plan.reduce == "sum":
+            problem = _too_large(self.values.get(plan.name, 0) + value)
         if problem is not None:
             raise NodeError("bad_answer", f"`{plan.name}` cannot hold what was written to it: {problem}")
         return detached(value)
@@ -194,6 +197,15 @@ class State:
         self.sizes[name] = size
         self.values[name] = value
         self.seen.pop(name, None)
+
+
+def _too_large(total: float) -> str | None:
+    """What is wrong with a sum that JSON as it is stored here cannot say."""
+    if isinstance(total, float) and not isfinite(total):
+        return "the sum is too large for a number"
+    if isinstance(total, int) and not -(2**63) <= total < 2**63:
+        return "the sum has more than 64 bits"
+    return None
 
 
 def detached(value: Json) -> Json:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from agentctl.engine.masking import Mask
 from agentctl.engine.signals import Cut, LimitReached
 from agentctl.engine.tape import Tape
 from agentctl.engine.watch import Watch
@@ -47,7 +48,7 @@ class Effects:
         self.log = log
         self.watch = watch
         self.live = live
-        self.secrets = [secret for secret in secrets if len(secret) >= 8]
+        self.mask = Mask(secrets)
         self.recorded = 0
         """Answers that came from the tape."""
 
@@ -117,7 +118,7 @@ class Effects:
         began = time.perf_counter()
         passed_on = None
         try:
-            record.update(self._masked(await ask()))
+            record.update(self.mask(await ask()))
         except asyncio.CancelledError as error:
             if self.watch.rang is None:
                 raise
@@ -126,7 +127,7 @@ class Effects:
         except LimitReached as reached:
             record["limit"] = [reached.limit, reached.used, reached.allowed]
         except NodeError as error:
-            record["err"] = self._masked(error_record(error))
+            record["err"] = self.mask(error_record(error))
         record["sec"] = round(time.perf_counter() - began, 4)
         await self.record([record], sync=write)
         if passed_on is not None:
@@ -150,19 +151,6 @@ class Effects:
         if "err" in record:
             raise error_from_record(record["err"])
         return record
-
-    def _masked(self, value: Json) -> Json:
-        if not self.secrets:
-            return value
-        if isinstance(value, str):
-            for secret in self.secrets:
-                value = value.replace(secret, "***")
-            return value
-        if isinstance(value, dict):
-            return {self._masked(key): self._masked(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._masked(item) for item in value]
-        return value
 
 
 def error_record(error: NodeError) -> dict[str, Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,24 +64,36 @@ class Executor:
         self.watch = turn.effects.watch
         self._began = self._yielded = time.monotonic()
         self._before = passage.elapsed
+        self._open: Node | None = None
+        """The node whose step has begun and not ended."""
+        self._step_began = self._began
 
     async def drive(self) -> Ended:
         """Run until the end, an error, a limit, a wait or a stop. Raises Mismatch in a replay."""
         try:
             return await self._drive()
         except Waiting as waiting:
+            self._leave("waiting", None)
             return Ended("waiting", question=waiting.question, exit_code=6)
         except asyncio.CancelledError:
             if not self.watch.stopping:
                 raise
             self.watch.taken()
+            self._leave("interrupted", None)
             return Ended("interrupted", exit_code=130, reason="stopped")
         except CannotRun as error:
-            kept = {"class": "cannot", "message": error.message, "hint": error.hint}
+            kept = self.turn.effects.mask({"class": "cannot", "message": error.message, "hint": error.hint})
+            self._leave("interrupted", kept["message"])
             return Ended("interrupted", kept, exit_code=error.exit_code, reason="cannot")
         finally:
             self.watch.close()
             self.passage.elapsed = self._spent()
+
+    def _leave(self, status: str, error: str | None) -> None:
+        """End a step that was begun, in the events; its thread goes on with it when it is resumed."""
+        node, self._open = self._open, None
+        if node is not None and self.turn.events.wants("step.ended"):
+            self._step_ended(node, status, error, time.monotonic() - self._step_began)
 
     def _spent(self) -> float:
         """Seconds of the turn so far, waiting for people not counted."""
@@ -133,7 +146,7 @@ class Executor:
         record: dict[str, Json] = {"kind": "step", "n": turn.step, "node": node.name}
         if visit > 1:
             record["visit"] = visit
-        began = time.monotonic()
+        self._open, self._step_began = node, time.monotonic()
         result, error = NOTHING, None
         try:
             # without a coroutine where there is nothing to wait for: it would cost more than the work
@@ -147,8 +160,13 @@ class Executor:
             result, error = (outcome, None) if isinstance(outcome, NodeResult) else (result, outcome)
             routed, error = self._settle(node, record, result, error)
         await self._checkpoint(record, routed)
+        self._open = None
         if events.wants("step.ended"):
-            self._step_ended(node, result, routed, error, time.monotonic() - began)
+            seconds, next = time.monotonic() - self._step_began, routed.node if routed else None
+            if error is None:
+                self._step_ended(node, "ok", None, seconds, next, [name for name, _ in result.writes])
+            else:
+                self._step_ended(node, "error", error.message, seconds, next)
 
     def _settle(
         self, node: Node, record: dict[str, Json], result: NodeResult, error: NodeError | None
@@ -344,10 +362,11 @@ class Executor:
     def _step_ended(
         self,
         node: Node,
-        result: NodeResult,
-        routed: Routed | None,
-        error: NodeError | None,
+        status: str,
+        error: str | None,
         seconds: float,
+        next: str | None = None,
+        saved: Sequence[str] = (),
     ) -> None:
         self.turn.events.publish(
             "step.ended",
@@ -355,11 +374,11 @@ class Executor:
             str(self.turn.step),
             node=node.name,
             kind=node.kind,
-            status="ok" if error is None else "error",
+            status=status,
             seconds=seconds,
-            next=routed.node if routed else None,
-            saved=[] if error else [name for name, _ in result.writes],
-            error=error.message if error else None,
+            next=next,
+            saved=list(saved),
+            error=error,
         )
 
 

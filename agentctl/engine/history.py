@@ -33,6 +33,11 @@ class Pending:
     suspended: Json = None
     """Its `suspend` record, when the turn was left in order."""
 
+    @property
+    def deadline(self) -> float | None:
+        """Until when the question it waits at may be answered, in Unix seconds."""
+        return next((asked["deadline"] for asked in self.tape.asked.values()), None)
+
 
 Types = Mapping[str, FieldPlan]
 """The fields of a file."""

@@ -11,6 +11,7 @@ from agentctl.engine.changes import refuse_changes
 from agentctl.engine.effects import Effects
 from agentctl.engine.executor import Ended, Executor, Passage
 from agentctl.engine.history import History, Pending, Types, read_history
+from agentctl.engine.masking import Mask
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Stop, Watch
@@ -108,8 +109,7 @@ class Session:
         """Make room for a new turn: the old one is abandoned, or its deadline has passed and it goes on."""
         pending = history.pending
         assert pending is not None
-        question = (pending.suspended or {}).get("question")
-        overdue = question and question["deadline"] is not None and question["deadline"] <= self.world.now()
+        overdue = pending.deadline is not None and pending.deadline <= self.world.now()
         if request.abandon:
             end = {"kind": "end", "status": "abandoned", "n": history.steps}
             await log.append([end], sync=True)
@@ -125,16 +125,20 @@ class Session:
         reset = [name for name in self.graph.output if self.graph.fields[name].reduce == "last"]
         reset = [name for name in reset if name not in self.graph.input]
         before = (dict(state.values), state.digest)
+        inputs = Mask(self.secrets)(dict(request.inputs))
         try:
-            state.begin(reset, request.inputs)
+            state.begin(reset, inputs)
         except NodeError as error:
             raise UsageError(f"input {error.message}") from error
+        for name in self.graph.input:
+            if name not in state.values:
+                raise UsageError(f"the input `{name}` is missing", hint=f"give it: -i {name}=…")
         record = {
             "kind": "turn",
             "n": history.turns + 1,
             "steps": history.steps,
             "run": run,
-            "inputs": dict(request.inputs),
+            "inputs": inputs,
             "reset": reset,
             "start": self.graph.start,
             "graph": self.graph.name,

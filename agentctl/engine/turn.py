@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -58,7 +59,13 @@ class Turn:
         known = self.effects.known(place) is not None
         asked = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
         ask = partial(self._chat, place, agent, request)
-        record = await self.effects.perform(place, "model", asked, ask, shown=request.messages[-1].content)
+        try:
+            record = await self.effects.perform(
+                place, "model", asked, ask, shown=request.messages[-1].content
+            )
+        except BaseException as error:
+            self._model_failed(place, model, self._said(error))
+            raise
         reply = msgspec.convert({**record["res"], "usage": record["usage"]}, ChatReply)
         self.budget.add_model_call(reply.usage, record["cost"])
         self._publish(
@@ -71,6 +78,7 @@ class Turn:
             finish=reply.finish,
             calls=[call.name for call in reply.calls],
             recorded=known,
+            error=None,
         )
         return reply
 
@@ -102,11 +110,11 @@ class Turn:
                 tool=tool.name,
                 write=tool.effect == "write",
             )
-        except ToolError as error:
+        except BaseException as error:
             record = self.effects.known(place)
-            if called_tool(record):
+            if record is not None and called_tool(record):
                 self.budget.add_tool_call(tool.name)
-            self._tool_ended(place, tool, known, record, error.message)
+            self._tool_ended(place, tool, known, record, self._said(error))
             raise
         finally:
             self.budget.under_way.pop(place.key, None)
@@ -203,25 +211,50 @@ class Turn:
         return node.name if visit == 1 else f"{node.name}#{visit}"
 
     def _fitting(self, node: AskNode, answer: Json) -> Json:
+        """The answer as its field's type. Raises UsageError for one that the question does not allow."""
         if node.choices and answer not in node.choices:
             raise UsageError(f"`{answer}` is no answer to `{node.name}`; choose {' or '.join(node.choices)}")
-        schema = self.graph.schemas.get(node.save.whole or "", {})
+        field = self.graph.fields.get(node.save.whole or "")
+        if field is None:
+            return answer
+        schema = self.graph.schemas[field.name]
         if isinstance(answer, str) and schema.get("type") not in (None, "string") and "enum" not in schema:
-            try:
-                return decode(answer)
-            except ValueError:
-                return answer
+            with suppress(ValueError):
+                answer = decode(answer)
+        problem = field.check_item(answer) if field.reduce == "append" else field.check(answer)
+        if problem is not None:
+            raise UsageError(f"`{answer}` is no answer to `{node.name}`: {problem}")
         return answer
 
     def _publish(self, type: str, place: Place, **data: Json) -> None:
         if self.events.wants(type):
             self.events.publish(type, self.step, place.path, place.attempt, **data)
 
+    def _said(self, error: BaseException) -> str:
+        """What ended a call, for its event."""
+        text = error.message if isinstance(error, AgentctlError) else str(error)
+        return str(self.effects.mask(text or "stopped"))
+
     def _delta(self, place: Place, text: str) -> None:
-        self._publish("model.delta", place, text=text)
+        self._publish("model.delta", place, text=self.effects.mask(text))
 
     def _retry(self, type: str, place: Place, name: str, error: AgentctlError, wait: float) -> None:
-        self._publish(type, place, name=name, error=error.message, wait=wait)
+        self._publish(type, place, name=name, error=self.effects.mask(error.message), wait=wait)
+
+    def _model_failed(self, place: Place, model: str, error: str) -> None:
+        record = self.effects.known(place)
+        self._publish(
+            "model.ended",
+            place,
+            model=model,
+            usage={},
+            cost=None,
+            seconds=record["sec"] if record else 0.0,
+            finish="error",
+            calls=[],
+            recorded=False,
+            error=error,
+        )
 
     def _tool_ended(
         self, place: Place, tool: ToolPlan, known: Json | None, record: Json, error: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import dropwhile
 
 import msgspec
 
@@ -161,7 +162,10 @@ def _opening(agent: AgentPlan, names: Mapping[str, Json]) -> list[Message]:
 def _history(node: AgentNode, names: Mapping[str, Json]) -> list[Message]:
     if node.history is None:
         return []
-    return [msgspec.convert(message, Message) for message in names["state"].get(node.history, ())]
+    kept = names["state"].get(node.history, ())
+    # `keep` may have dropped a call and kept its results, which servers refuse
+    whole = dropwhile(lambda message: message["role"] == "tool", kept)
+    return [msgspec.convert(message, Message) for message in whole]
 
 
 def _read(agent: AgentPlan, reply: ChatReply) -> tuple[Json, str | None]:

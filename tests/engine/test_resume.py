@@ -388,3 +388,33 @@ def test_a_turn_given_up_between_two_steps_replays_no_further_than_it_went() -> 
     at = cut_after(bench(GIVEN_UP, said("B")), whole.records()[: until + 1])
     at.run(abandon=True)
     assert at.replay().divergences == ()
+
+
+COUNTED = """
+    agentctl: 1
+    name: counted
+    output: [n]
+    state: {n: {type: integer, default: 0}}
+    start: q
+    nodes:
+      q: {ask: "How many?", save: n, timeout: 1h, on_timeout: end, then: end}
+"""
+
+
+def test_an_answer_that_does_not_fit_its_field_is_refused_and_the_question_stands() -> None:
+    at = bench(COUNTED)
+    at.run()
+    with pytest.raises(UsageError, match="whole number"):
+        at.resume(answers={"q": "many"})
+    assert at.resume(answers={"q": "3"}).output == {"n": 3}
+    assert at.replay().identical
+
+
+def test_a_refused_answer_does_not_stop_the_deadline() -> None:
+    at = bench(COUNTED)
+    at.run()
+    with pytest.raises(UsageError, match="whole number"):
+        at.resume(answers={"q": "many"})
+    at.desk.clock += 3601
+    assert at.run().turn == 2
+    assert [record["status"] for record in at.records() if record["kind"] == "end"] == ["done"]

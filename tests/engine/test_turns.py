@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from agentctl.errors import ModelError, ToolError, UsageError
+from agentctl.engine.masking import Mask
+from agentctl.errors import CannotRun, ModelError, ToolError, UsageError
 from tests.engine.desk import bench, calls, said
 
 COUNTER = """
@@ -239,3 +242,90 @@ def test_every_step_has_one_start_and_one_end() -> None:
     types = [t for t in at.seen.types() if t.startswith(("run.", "step."))]
     assert types == ["run.started", *["step.started", "step.ended"] * 3, "run.ended"]
     assert [event.seq for event in at.seen.events] == sorted({event.seq for event in at.seen.events})
+
+
+SECRET = "s3cr3t-value"
+TOLD = """
+    agentctl: 1
+    name: told
+    input: [q]
+    output: [c]
+    state: {q: string, c: {type: string, default: none}}
+    agents: {one: {}}
+    tools: {look: {python: "tools:look", parameters: {w: string}, effect: write}}
+    start: a
+    nodes:
+      a: {tool: look, args: {w: "${{ state.q }}"}, save: c, then: b}
+      b: {agent: one, prompt: "${{ state.q }}", save: c, then: end}
+"""
+
+
+def test_a_secret_is_in_no_record_event_or_error() -> None:
+    at = bench(TOLD, CannotRun(f"the key {SECRET} is refused"), tools={"look": lambda w: w})
+    at.secrets = [SECRET]
+    outcome = at.run(q=f"use {SECRET}")
+    assert "***" in str(outcome.error)
+    assert SECRET not in str([outcome, at.records(), [event.data for event in at.seen.events]])
+
+
+def test_of_two_secrets_the_longer_is_masked_whole() -> None:
+    assert Mask(["12345678", "12345678-and-more", "short"])("x 12345678-and-more short") == "x *** short"
+
+
+@pytest.mark.parametrize(
+    "last", [said("B"), ModelError("refused", "no"), CannotRun("no key"), calls(("look", {"w": "x"}))]
+)
+def test_whatever_begins_in_the_events_ends_once(last: Any) -> None:
+    def look(w: str) -> str:
+        if w == "x":
+            raise CannotRun("no worker")
+        return w
+
+    text = TOLD.replace("agents: {one: {}}", "agents: {one: {tools: [look]}}")
+    at = bench(text, last, tools={"look": look})
+    at.run(q="q")
+    types = at.seen.types()
+    for kind in ("run", "step", "model", "tool"):
+        assert types.count(f"{kind}.started") == types.count(f"{kind}.ended") > 0
+
+
+def test_a_step_that_waits_ends_so_in_the_events() -> None:
+    at = bench(TOLD.replace("agent: one, prompt", "ask"), tools={"look": lambda w: w})
+    at.run(q="well?")
+    ended = [event.data["status"] for event in at.seen.events if event.type == "step.ended"]
+    assert ended == ["ok", "waiting"]
+
+
+def test_an_input_never_given_is_missed_before_anything_is_recorded() -> None:
+    at = bench(TOLD)
+    with pytest.raises(UsageError, match="`q` is missing"):
+        at.run()
+    assert at.records() == []
+
+
+def test_results_whose_call_keep_has_dropped_are_not_sent() -> None:
+    text = TALK.replace("messages: messages", "messages: {type: messages, keep: 3}")
+    two = calls(("look", {"word": "x"}), ("look", {"word": "y"}))
+    at = bench(text, two, said("done"), said("again"), tools={"look": lambda word: word})
+    at.run(say="go")
+    at.run(say="more")
+    assert [message.role for message in at.desk.asked[2].messages] == ["system", "assistant", "user"]
+    assert at.replay().identical
+
+
+@pytest.mark.parametrize(("kind", "most"), [("integer", 9 * 10**18), ("number", 1.7e308)])
+def test_a_sum_that_no_number_can_hold_is_an_error_of_its_node(kind: str, most: float) -> None:
+    at = bench(f"""
+        agentctl: 1
+        name: sums
+        output: [t]
+        state: {{t: {{type: {kind}, reduce: sum}}}}
+        start: a
+        nodes:
+          a: {{set: {{t: {most:{"d" if kind == "integer" else ".1e"}}}}, then: b}}
+          b: {{set: {{t: {most:{"d" if kind == "integer" else ".1e"}}}}, then: end}}
+    """)
+    outcome = at.run()
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error["class"]) == ("failed", "bad_answer")
+    assert at.replay().identical
