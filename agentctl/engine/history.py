@@ -101,8 +101,9 @@ class History:
         inside = record.get("turn")
         if inside is None:
             self.turns, self.pending = record["turns"], None
-        elif self.pending is not None:
-            pending = self.pending
+        else:
+            # without its beginning at hand, it is a turn that ends further on in the log
+            pending = self.pending = self.pending or Pending(None, END)
             pending.next, pending.used, pending.elapsed = inside["next"], inside["used"], inside["t"]
             pending.visits, pending.calls_of = inside["visits"], inside["calls_of"]
             pending.limit = LimitReached(*inside["limit"]) if inside.get("limit") else None

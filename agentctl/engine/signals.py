@@ -23,10 +23,14 @@ class LimitReached(Exception):
     """A limit of the turn is met. `used` and `allowed` are in the limit's own unit."""
 
     def __init__(self, limit: LimitName, used: float, allowed: float) -> None:
-        super().__init__(f"limits.{limit} is met: {used:g} of {allowed:g}")
+        super().__init__(f"limits.{limit} is met: {_number(used)} of {_number(allowed)}")
         self.limit: LimitName = limit
         self.used = used
         self.allowed = allowed
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)

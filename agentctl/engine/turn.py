@@ -20,7 +20,7 @@ from agentctl.engine.world import World
 from agentctl.errors import AgentctlError, ToolError, UsageError
 from agentctl.events import EventStream
 from agentctl.graph.plan import AgentPlan, AskNode, Graph, ToolPlan
-from agentctl.json import Json, canonical, decode, digest, encode
+from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.nodes.turn import Place
 from agentctl.state import State
@@ -221,7 +221,8 @@ class Turn:
         if isinstance(answer, str) and schema.get("type") not in (None, "string") and "enum" not in schema:
             with suppress(ValueError):
                 answer = decode(answer)
-        problem = field.check_item(answer) if field.reduce == "append" else field.check(answer)
+        check = field.check_item if field.reduce == "append" else field.check
+        problem = TOO_DEEP if too_deep(answer) else check(answer)
         if problem is not None:
             raise UsageError(f"`{answer}` is no answer to `{node.name}`: {problem}")
         return answer

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agentctl.engine.history import History, read_history
 from agentctl.engine.session import Request
 from agentctl.engine.watch import Stop
 from agentctl.errors import CannotRun, ModelError, StoreError, UsageError
@@ -418,3 +419,36 @@ def test_a_refused_answer_does_not_stop_the_deadline() -> None:
     at.desk.clock += 3601
     assert at.run().turn == 2
     assert [record["status"] for record in at.records() if record["kind"] == "end"] == ["done"]
+
+
+GROWING = """
+    agentctl: 1
+    name: growing
+    input: [until]
+    output: [n]
+    state: {until: integer, n: {type: integer, default: 0}, last: {type: array, reduce: append, keep: 2}}
+    start: more
+    nodes:
+      more: {set: {n: "${{ state.n + 1 }}", last: "number ${{ state.n }} of many"}, then: again}
+    routers: {again: [{when: state.n < state.until, to: more}, {else: end}]}
+    limits: {recursion: 100}
+"""
+
+
+def test_turns_go_on_from_a_snapshot_in_the_middle_of_an_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentctl.engine.executor.SNAPSHOT_FLOOR", 100)
+    at = bench(GROWING)
+    at.run(until=21)
+    snapshots = [i for i, record in enumerate(at.records()) if record["kind"] == "snapshot"]
+    assert snapshots
+    assert at.records()[snapshots[-1] + 1]["kind"] == "step"
+    for turn in (2, 3):
+        assert at.run(until=1).turn == turn
+    report = at.replay()
+    assert report.identical
+    folded = asyncio.run(read(at))
+    assert (folded.turns, folded.state.digest, folded.state.values["n"]) == (3, report.digest, 1)
+
+
+async def read(at: Bench) -> History:
+    return await read_history(at.store, await at.store.head("t"), "t", at.graph.fields)
