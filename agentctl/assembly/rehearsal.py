@@ -10,9 +10,9 @@ from pathlib import Path
 from agentctl.assembly.loading import LoadedGraph
 from agentctl.assembly.replaying import opened_store
 from agentctl.assembly.world import LiveWorld
-from agentctl.engine.history import read_history
+from agentctl.engine.reading import history_in
 from agentctl.engine.session import pending_refusal
-from agentctl.errors import AgentctlError, NodeError, UsageError
+from agentctl.errors import AgentctlError
 from agentctl.graph.plan import AgentNode, Graph, ModelPlan, ToolNode, ToolPlan
 from agentctl.json import Json
 from agentctl.state import State
@@ -114,13 +114,11 @@ async def _continued(graph: LoadedGraph, thread: str, *, abandon: bool) -> tuple
         # opened, so that another process that writes it is heard of, and read under that lock
         log = await store.open(thread)
         try:
-            history = await read_history(store, head, thread, graph.graph.fields)
-        except (NodeError, KeyError) as error:
-            raise UsageError(f"thread {thread} does not fit the file as it is now: {error}") from error
+            history = await history_in(store, thread, graph.graph)
         finally:
             await log.close()
     if history.pending is not None and not abandon:
-        question = (history.pending.suspended or {}).get("question") or {}
-        if question.get("deadline") is None or question["deadline"] > time.time():
+        deadline = history.pending.deadline
+        if deadline is None or deadline > time.time():
             raise pending_refusal(thread, history.pending)
     return history.state, history.turns + 1

@@ -10,19 +10,19 @@ from agentctl.engine.budget import Budget
 from agentctl.engine.changes import refuse_changes
 from agentctl.engine.effects import Effects
 from agentctl.engine.executor import Ended, Executor, Passage
-from agentctl.engine.history import History, Pending, Types, read_history
+from agentctl.engine.history import History, Pending
+from agentctl.engine.keeper import Keeper
 from agentctl.engine.masking import Mask
 from agentctl.engine.outcome import Outcome
+from agentctl.engine.reading import history_in
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Stop, Watch
 from agentctl.engine.world import World
 from agentctl.errors import NodeError, UsageError
 from agentctl.events import EventStream, Sink, TurnFacts
-from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import END, Graph
 from agentctl.ids import new_uuid
 from agentctl.json import Json
-from agentctl.spec.document import document_from_texts
 from agentctl.state import State
 from agentctl.store.protocols import Head, ThreadLog, ThreadStore
 
@@ -64,7 +64,7 @@ class Session:
         """Begin a turn and drive it. Raises UsageError when another turn is suspended, ThreadBusy, StoreError."""
         log = await self.store.open(thread)
         try:
-            history = await self._history(log)
+            history = await history_in(self.store, log.thread, self.graph)
             while history.pending is not None:
                 history = await self._settle_pending(log, history, request, stop)
             return await self._begin(log, history, request, stop)
@@ -75,7 +75,7 @@ class Session:
         """Go on with the suspended turn. Raises UsageError when there is none, or when its file changed."""
         log = await self.store.open(thread)
         try:
-            history = await self._history(log)
+            history = await history_in(self.store, log.thread, self.graph)
             if history.pending is None:
                 raise UsageError(
                     f"thread {thread} has no turn to resume: its last one is over",
@@ -84,24 +84,6 @@ class Session:
             return await self._take_up(log, history, history.pending, request, stop)
         finally:
             await log.close()
-
-    async def _history(self, log: ThreadLog) -> History:
-        head = await self.store.head(log.thread)
-        try:
-            return await read_history(self.store, head, log.thread, self.graph.fields, self._types_of)
-        except (NodeError, KeyError) as error:
-            raise UsageError(
-                f"thread {log.thread} does not fit the file as it is now: {error}",
-                hint="begin a new thread, or bring the field's type back",
-            ) from error
-
-    async def _types_of(self, digest: str) -> Types:
-        """The fields of a file that wrote to the thread."""
-        recording = None if digest == self.graph.digest else await self.store.load_file(digest)
-        if recording is None:
-            return self.graph.fields
-        document = document_from_texts(recording["root"], recording["texts"])
-        return compile_graph(document, recorded=recording["tools"]).fields
 
     async def _settle_pending(
         self, log: ThreadLog, history: History, request: Request, stop: Stop | None
@@ -117,7 +99,7 @@ class Session:
             await self._take_up(log, history, pending, Request(options=request.options), stop)
         else:
             raise pending_refusal(log.thread, pending)
-        return await self._history(log)
+        return await history_in(self.store, log.thread, self.graph)
 
     async def _begin(self, log: ThreadLog, history: History, request: Request, stop: Stop | None) -> Outcome:
         run = self._run_names(log.thread, history.turns + 1, request.tenant)
@@ -147,13 +129,15 @@ class Session:
             "options": dict(request.options),
         }
         await self.store.save_file(self.graph.digest, self.graph.recording)
-        head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
+        head = await self.store.head(log.thread) or Head(
+            thread=log.thread, created=time.time(), tenant=request.tenant
+        )
         records: list[Json] = [record]
         if history.file not in ("", self.graph.digest):
             # the updates before this are folded by other types, which need not be read again
             records.insert(0, _snapshot_between(history, self.graph.digest, *before))
         seq = await log.append(records)
-        keeper = _Keeper(log, self.store, head, self.graph, turn_seq=seq)
+        keeper = Keeper(log, head, self.graph, turn_seq=seq)
         if len(records) == 2:
             keeper.snapshot_seq = seq - 1
         history.turns += 1
@@ -186,13 +170,13 @@ class Session:
         pending.tape.take(record)
         await log.append([record])
         head = await self.store.head(log.thread) or Head(thread=log.thread, created=time.time())
-        keeper = _Keeper(log, self.store, head, self.graph, turn_seq=history.turn_seq)
+        keeper = Keeper(log, head, self.graph, turn_seq=history.turn_seq)
         passage = Passage(pending.next, pending.elapsed, pending.limit, pending.failure, history.updates)
         return await self._drive(keeper, history, pending, passage, request, stop)
 
     async def _drive(
         self,
-        keeper: _Keeper,
+        keeper: Keeper,
         history: History,
         pending: Pending,
         passage: Passage,
@@ -233,68 +217,6 @@ class Session:
         template = self.graph.run_id
         names["id"] = names["uuid"] if template is None else str(template({"run": names}))
         return names
-
-
-class _Keeper:
-    """The thread's log, with its head kept up to date where that saves reading later."""
-
-    def __init__(
-        self, log: ThreadLog, store: ThreadStore, head: Head, graph: Graph, *, turn_seq: int
-    ) -> None:
-        self.log = log
-        self.store = store
-        self.head = head
-        self.graph = graph
-        self.turn_seq = turn_seq
-        self.snapshot_seq = head.snapshot_seq
-
-    async def append(self, records: Sequence[Json], *, sync: bool = False) -> int:
-        """See Log; a snapshot, always the last of its records, is noted in the head."""
-        last = await self.log.append(records, sync=sync)
-        record = records[-1]
-        if record["kind"] == "snapshot":
-            self.snapshot_seq = last
-            await self.save("running", self.head.turns, record["n"])
-        return last
-
-    async def save(self, status: Json, turns: int, steps: int, outcome: Outcome | None = None) -> None:
-        head = self.head
-        usage = outcome.usage if outcome else None
-        cost = outcome.cost if outcome else 0.0
-        self.head = Head(
-            thread=head.thread,
-            graph=self.graph.name,
-            digest=self.graph.digest,
-            tenant=head.tenant,
-            status=status,
-            seq=self.log.seq,
-            snapshot_seq=self.snapshot_seq,
-            turn_seq=self.turn_seq,
-            turns=turns,
-            steps=steps,
-            input_tokens=head.input_tokens + (usage.input if usage else 0),
-            output_tokens=head.output_tokens + (usage.output if usage else 0),
-            cost=None if head.cost is None or cost is None else head.cost + cost,
-            created=head.created,
-            updated=time.time(),
-            variants=head.variants,
-        )
-        await self.log.save_head(self.head)
-
-    async def end(self, turn: Turn, passage: Passage, ended: Ended, outcome: Outcome) -> None:
-        """Write how the passage stopped, synced."""
-        if ended.status in ("waiting", "interrupted"):
-            record: dict[str, Json] = {"kind": "suspend", "status": ended.status, "at": time.time()}
-            if ended.question is not None:
-                record["question"] = ended.question.as_json()
-        else:
-            record = {"kind": "end", "status": ended.status, "n": turn.step, "digest": turn.state.digest}
-        record["t"] = round(passage.elapsed, 3)
-        if ended.error is not None:
-            record["error"] = ended.error
-        await self.log.append([record], sync=True)
-        over = record["kind"] == "end"
-        await self.save(ended.status, turn.run["turn"], turn.step, outcome if over else None)
 
 
 def make_turn(
