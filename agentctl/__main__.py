@@ -1,6 +1,16 @@
-"""`python -m agentctl`: the command line without the script."""
+"""Where the command line begins: Ctrl-C is heard from here on, also while modules load."""
 
-from agentctl.cli.main import main
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        from agentctl.cli.main import main as command_line
+    except KeyboardInterrupt:
+        sys.exit(130)
+    command_line()
+
 
 if __name__ == "__main__":
     main()

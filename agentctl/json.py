@@ -11,6 +11,26 @@ Json = Any
 """Plain data: None, bool, int, float, str, list of Json, dict of str to Json."""
 
 
+MAX_DEPTH = 100
+"""Lists and objects inside each other, as in a file: what is written around a value must still fit the encoder."""
+TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
+
+
+def too_deep(value: Json) -> bool:
+    """Whether the value passes MAX_DEPTH. What comes from outside is asked before it is kept."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
 def encode(value: Json) -> bytes:
     """JSON bytes in UTF-8, as given: keys keep their order. Raises TypeError for what JSON cannot say."""
     return orjson.dumps(value)

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Literal, assert_never
 
 from agentctl.errors import NodeError
-from agentctl.json import Json, canonical, decode, encode
+from agentctl.json import TOO_DEEP, Json, canonical, decode, encode, too_deep
 
 Reducer = Literal["last", "append", "extend", "union", "merge", "sum", "max", "min"]
 Write = tuple[str, Json]
@@ -124,7 +124,8 @@ class State:
     def _fitting(self, plan: FieldPlan, value: Json) -> Json:
         if plan.first is not None and isinstance(value, list):
             value = value[: plan.first]
-        problem = plan.check_item(value) if plan.reduce == "append" else plan.check(value)
+        check = plan.check_item if plan.reduce == "append" else plan.check
+        problem = TOO_DEEP if _is_too_deep(value) else check(value)
         if problem is None and plan.reduce == "sum":
             problem = _too_large(self.values.get(plan.name, 0) + value)
         if problem is not None:
@@ -132,7 +133,7 @@ class State:
         return detached(value)
 
     def _whole(self, plan: FieldPlan, value: Json) -> Json:
-        problem = plan.check(value)
+        problem = TOO_DEEP if _is_too_deep(value) else plan.check(value)
         if problem is not None:
             raise NodeError("bad_answer", f"`{plan.name}` cannot hold this: {problem}")
         return detached(value)
@@ -197,6 +198,10 @@ class State:
         self.sizes[name] = size
         self.values[name] = value
         self.seen.pop(name, None)
+
+
+def _is_too_deep(value: Json) -> bool:
+    return not isinstance(value, _SCALARS) and too_deep(value)
 
 
 def _too_large(total: float) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -33,7 +34,10 @@ def main(args: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             # A model may write what the terminal's encoding, or UTF-8 itself, cannot say.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_flushed(run(sys.argv[1:] if args is None else args)))
+    code = _flushed(run(sys.argv[1:] if args is None else args))
+    # All is done: a Ctrl-C from here on ends the process, and draws no traceback out of its last moments.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:

@@ -27,9 +27,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agentctl.errors import ErrorClass, ModelError, UsageError
-from agentctl.json import Json, decode, encode
+from agentctl.json import TOO_DEEP, Json, decode, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Finish, Message, ToolCall, Usage
 from agentctl.models.settings import ModelSettings
+from agentctl.spec.reading import read_start
 
 LOG_VARIABLE = "AGENTCTL_SCRIPTED_LOG"
 """A file that gets one JSON line for each call, as it begins, from every process."""
@@ -195,11 +196,13 @@ def _words(text: str) -> int:
 def _read(path: Path) -> list[ScriptedReply]:
     """The replies in a file. Raises UsageError."""
     try:
-        text = path.read_text("utf-8")
+        text = read_start(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the script {path} cannot be read: {error}") from error
     try:
         data = decode(text) if path.suffix == ".json" else _yaml(path, text)
+        if too_deep(data):
+            raise ValueError(TOO_DEEP)
         return msgspec.convert(data, list[ScriptedReply])
     except ValueError as error:
         raise UsageError(

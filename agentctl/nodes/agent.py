@@ -11,7 +11,7 @@ import msgspec
 from agentctl.concurrency import side_by_side
 from agentctl.errors import NodeError, ToolError
 from agentctl.graph.plan import AgentNode, AgentPlan, ToolPlan
-from agentctl.json import Json, decode, encode
+from agentctl.json import TOO_DEEP, Json, decode, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall, ToolOffer
 from agentctl.nodes.saving import saved, worth_referring
 from agentctl.nodes.turn import NodeResult, NodeTurn, Part, Place, Reference
@@ -178,7 +178,7 @@ def _read(agent: AgentPlan, reply: ChatReply) -> tuple[Json, str | None]:
         answer = decode(reply.text)
     except ValueError:
         return None, "it is not JSON"
-    return answer, agent.check_output(answer)
+    return answer, TOO_DEEP if too_deep(answer) else agent.check_output(answer)
 
 
 def _text(value: Json) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from agentctl.concurrency import SingleFlight
 from agentctl.errors import ToolError
 from agentctl.graph.plan import ToolPlan
-from agentctl.json import Json, encode
+from agentctl.json import TOO_DEEP, Json, encode, too_deep
 from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo, MemoEntry
 from agentctl.tools.memo_key import key_within, memo_scope
@@ -119,6 +119,8 @@ def _remembered(entry: MemoEntry) -> Answered:
 
 
 def _checked(tool: ToolPlan, value: Json) -> Json:
+    if too_deep(value):
+        raise ToolError("tool_failed", f"tool `{tool.name}` returned what cannot be kept: {TOO_DEEP}")
     problem = tool.check_result(value)
     if problem is not None:
         raise ToolError(

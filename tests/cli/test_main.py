@@ -203,5 +203,5 @@ def test_the_shell_completes_verbs_and_threads(tmp_path: Path) -> None:
 
 def test_the_module_and_the_script_are_one_command() -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    assert 'agentctl = "agentctl.cli.main:main"' in text
+    assert 'agentctl = "agentctl.__main__:main"' in text
     assert typer.__version__ < "0.29"
