@@ -23,7 +23,14 @@ class Counter(TypedDict):
 
 def missing(*modules: str) -> list[str]:
     """Those of the modules that are not installed."""
-    return [module for module in modules if find_spec(module) is None]
+    return [module for module in modules if not _found(module)]
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it is missing
+        return False
 
 
 def langgraph_loop() -> Loop:

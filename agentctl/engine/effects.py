@@ -51,6 +51,8 @@ class Effects:
         self.mask = Mask(secrets)
         self.recorded = 0
         """Answers that came from the tape."""
+        self._held: list[Json] = []
+        self._held_sync = False
 
     def known(self, place: Place) -> Json | None:
         """The record of an effect that was already there, if it was."""
@@ -66,11 +68,14 @@ class Effects:
         shown: Json = None,
         tool: str = "",
         write: bool = False,
+        last: bool = False,
     ) -> Json:
         """The record of the effect at this place: read from the tape, or asked of the world and recorded.
 
-        `request` is a digest of what is asked, `shown` what a person is shown of it. A `write` is synced. Raises what the effect raised: ModelError,
-        ToolError, Cut, LimitReached; Mismatch when the tape has something else or, in a replay, nothing.
+        `request` is a digest of what is asked, `shown` what a person is shown of it. A `write` is synced. What is
+        the `last` effect of its step, and went well, is written in one transaction with the checkpoint that
+        follows at once. Raises what the effect raised: ModelError, ToolError, Cut, LimitReached; Mismatch when
+        the tape has something else or, in a replay, nothing.
         """
         record = self.known(place)
         if record is None:
@@ -79,7 +84,7 @@ class Effects:
             record = {"kind": "effect", "key": place.key, "of": of, "req": request}
             if tool:
                 record["tool"] = tool
-            await self._ask(record, ask, write)
+            await self._ask(record, ask, write, last)
         else:
             self._compare(record, place, of, request, shown)
             self.recorded += 1
@@ -87,6 +92,8 @@ class Effects:
 
     async def pause(self, seconds: float) -> None:
         """Wait, in a live run."""
+        if self._held:
+            await self.keep([])
         if self.live:
             await asyncio.sleep(seconds)
 
@@ -103,17 +110,22 @@ class Effects:
             self.tape.take(record)
 
     async def keep(self, records: list[Json], *, sync: bool = False) -> None:
-        """Append to the log alone: a checkpoint is on no tape.
+        """Append to the log alone, after what is held: a checkpoint is on no tape.
 
         A cancelled append is still made (a log's contract), so a cancellation that comes here counts at the
         next wait instead: what was answered stays answered.
         """
+        if self._held:
+            records, sync = [*self._held, *records], sync or self._held_sync
+            self._held = []
         try:
             await self.log.append(records, sync=sync)
         except asyncio.CancelledError:
             self.watch.again()
 
-    async def _ask(self, record: dict[str, Json], ask: Callable[[], Awaitable[Answer]], write: bool) -> None:
+    async def _ask(
+        self, record: dict[str, Json], ask: Callable[[], Awaitable[Answer]], write: bool, last: bool
+    ) -> None:
         """Ask the world and complete the record."""
         began = time.perf_counter()
         passed_on = None
@@ -129,7 +141,11 @@ class Effects:
         except NodeError as error:
             record["err"] = self.mask(error_record(error))
         record["sec"] = round(time.perf_counter() - began, 4)
-        await self.record([record], sync=write)
+        if last and "res" in record:
+            self._held, self._held_sync = [record], write
+            self.tape.take(record)
+        else:
+            await self.record([record], sync=write)
         if passed_on is not None:
             raise passed_on
 

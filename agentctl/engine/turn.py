@@ -109,6 +109,7 @@ class Turn:
                 shown=arguments,
                 tool=tool.name,
                 write=tool.effect == "write",
+                last=place.reply == 0,
             )
         except BaseException as error:
             record = self.effects.known(place)
