@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -15,20 +16,21 @@ MAX_DEPTH = 100
 """Lists and objects inside each other, as in a file: what is written around a value must still fit the encoder."""
 TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
 
+_NESTING = (dict, list, tuple)
+
 
 def too_deep(value: Json) -> bool:
     """Whether the value passes MAX_DEPTH. What comes from outside is asked before it is kept."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            item
-            for outer in level
-            if isinstance(outer, dict | list | tuple)
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-        ]
+    level = [value] if isinstance(value, _NESTING) else []
+    for _ in range(MAX_DEPTH):
+        level = [item for outer in level for item in _inside(outer) if isinstance(item, _NESTING)]
         if not level:
             return False
     return True
+
+
+def _inside(outer: Json) -> Iterable[Json]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def encode(value: Json) -> bytes:
