@@ -63,3 +63,22 @@ def _plain_numbers(value: Json) -> Json:
     if isinstance(value, list | tuple):
         return [_plain_numbers(item) for item in value]
     return value
+
+
+def type_name(value: Json) -> str:
+    """The JSON Schema type name of a value; a whole number is an `integer`."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from agentctl.json import Json, encode
+from agentctl.json import Json, encode, type_name
 
 _NONE = object()
 _NAMES = ("string", "number", "integer", "boolean", "array", "object", "null")
@@ -47,31 +47,12 @@ def type_names(schema: Json) -> frozenset[str] | None:
     for one in alternatives(schema):
         name = _type_name(one)
         if name is None and (values := closed_values(one)) is not None:
-            names.update(map(type_of_value, values))
+            names.update(map(type_name, values))
         elif name is None:
             return None
         else:
             names.add(name)
     return frozenset(names)
-
-
-def type_of_value(value: Json) -> str:
-    """The JSON Schema type name of a value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
 
 
 class Misfit(Struct, frozen=True):

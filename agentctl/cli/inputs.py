@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from agentctl.errors import UsageError
-from agentctl.json import Json
+from agentctl.json import Json, type_name
 
 if TYPE_CHECKING:
     from agentctl.graph.plan import Graph
@@ -80,7 +80,7 @@ def _read_file(file: str) -> dict[str, Json]:
     except orjson.JSONDecodeError:
         value = _read_yaml(Path(name), text)
     if not isinstance(value, dict):
-        raise UsageError(f"--input {name}: an object of inputs is wanted, not {_kind(value)}")
+        raise UsageError(f"--input {name}: an object of inputs is wanted, not {type_name(value)}")
     return value
 
 
@@ -111,7 +111,7 @@ def _types(schema: Json) -> set[str]:
     if "type" in schema:
         return {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
     if "enum" in schema or "const" in schema:
-        return {_kind(value) for value in schema.get("enum", [schema.get("const")])}
+        return {type_name(value) for value in schema.get("enum", [schema.get("const")])}
     return {found for option in schema.get("anyOf", ()) for found in _types(option)}
 
 
@@ -123,25 +123,7 @@ def _other_than_text(text: str, types: set[str]) -> Json:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-    return value if _kind(value) in types else text
-
-
-def _kind(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    return value if type_name(value) in types else text
 
 
 def _named(types: set[str]) -> str:

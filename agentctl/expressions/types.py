@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from agentctl.json import Json, encode
+from agentctl.json import Json, encode, type_name
 
 ANYTHING: Json = {}
 STRING: Json = {"type": "string"}
@@ -50,7 +50,7 @@ def kinds(schema: Json) -> frozenset[str] | None:
     for one in alternatives(schema):
         values = _listed(one)
         if values is not None:
-            found.update(kind_of(value) for value in values)
+            found.update(type_name(value) for value in values)
         elif isinstance(one.get("type"), str):
             found.add(one["type"])
         else:
@@ -74,23 +74,6 @@ def surely(schema: Json, *wanted: str) -> bool:
     """Whether every value of the schema is of one of the kinds."""
     found = kinds(schema)
     return found is not None and bool(found) and found <= set(wanted)
-
-
-def kind_of(value: Json) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-    return "object"
 
 
 def union(schemas: Iterable[Json]) -> Json:
