@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from agentctl.engine.world import Ask, OnRetry
-from agentctl.errors import CannotRun
+from agentctl.errors import CannotRun, StoreError
 from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
 from agentctl.json import Json, digest
@@ -22,6 +22,7 @@ from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cos
 from agentctl.models.provider import Checkable
 from agentctl.retry import Backoff
 from agentctl.spec.functions import read_function
+from agentctl.spec.reading import read_start
 from agentctl.store.protocols import Memo
 from agentctl.tools.call import Answered, Call, ToolCaller
 from agentctl.tools.code_digest import code_digest
@@ -164,12 +165,21 @@ class LiveWorld:
 def memo_secret(folder: Path) -> bytes:
     """The store's own key for hashing secrets into memo keys; made once, readable by its owner only."""
     path = folder / "memo.key"
-    if not path.exists():
-        fresh = folder / f".memo.key.{secrets.token_hex(4)}"
-        fresh.touch(mode=0o600)
+    try:
+        if not path.exists():
+            _make_secret(path)
+        return read_start(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read or made: {error.strerror}") from error
+
+
+def _make_secret(path: Path) -> None:
+    fresh = path.with_name(f".memo.key.{secrets.token_hex(4)}")
+    fresh.touch(mode=0o600)
+    try:
         fresh.write_bytes(secrets.token_bytes(32))
         # a link is made by exactly one of the processes that start at the same time
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(fresh)
+    finally:
         fresh.unlink()
-    return path.read_bytes()

@@ -30,6 +30,7 @@ def main(args: list[str] | None = None) -> None:
     """Run one verb and exit with its code. No traceback unless AGENTCTL_DEBUG is set."""
     # what loading modules allocates stays: looking through it for garbage is a tenth of the start of `validate`
     gc.set_threshold(50_000)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A model may write what the terminal's encoding, or UTF-8 itself, cannot say.
@@ -38,6 +39,19 @@ def main(args: list[str] | None = None) -> None:
     # All is done: a Ctrl-C from here on ends the process, and draws no traceback out of its last moments.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Point a standard stream that was closed before we began at nothing.
+
+    Else the next file to be opened takes its number, and what is printed is written into a database.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - as long as the process
 
 
 def run(args: list[str]) -> int:

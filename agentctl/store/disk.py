@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -133,9 +134,29 @@ class DamagedStore(StoreError):
 
 
 def create_cache(folder: Path, **settings: int | str) -> None:
-    """Make an empty cache in a folder that is not there yet, and close it."""
-    folder.mkdir(mode=0o700)
-    Cache(str(folder), disk=SafeDisk, **{**_SETTINGS, **settings}).close()
+    """Make an empty cache in a folder that is not there yet, and close it. Raises StoreError."""
+    with StoreErrors(folder):
+        folder.mkdir(mode=0o700)
+        Cache(str(folder), disk=SafeDisk, **{**_SETTINGS, **settings}).close()
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the name `folder` at the end; under a lock. Raises StoreError.
+
+    What was begun and not finished, by a killed process too, is removed: a full disk needs the space, and a
+    container gives every process the same number.
+    """
+    begun = folder.with_name(f"{folder.name}.new")
+    with StoreErrors(folder.parent):
+        if begun.exists():
+            shutil.rmtree(begun)
+        try:
+            yield begun
+            begun.rename(folder)
+        except BaseException:
+            shutil.rmtree(begun, ignore_errors=True)
+            raise
 
 
 def open_cache(folder: Path, patience: float, **settings: int | str) -> Cache:

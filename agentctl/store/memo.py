@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import warnings
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from agentctl.errors import DamagedRecord, StoreError
 from agentctl.store.codec import place_of
-from agentctl.store.disk import DamagedStore, create_cache
+from agentctl.store.disk import DamagedStore, create_cache, making
 from agentctl.store.locks import FileLock
 from agentctl.store.protocols import MemoEntry
 from agentctl.store.table import Table
@@ -98,12 +97,8 @@ class DiskMemo:
         """Make the database, whole or not at all. Under the lock."""
         if self._there():
             return
-        making = self._folder.with_name(f"memo.{os.getpid()}.new")
-        try:
-            create_cache(making, **self._settings)
-            making.rename(self._folder)
-        except OSError as error:
-            raise StoreError(f"the memo cannot be made in {self._folder}: {error.strerror}") from error
+        with making(self._folder) as begun:
+            create_cache(begun, **self._settings)
 
     async def _forget(self, key: str) -> None:
         try:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from agentctl.errors import DamagedRecord, StoreError
 from agentctl.json import Json
+from agentctl.spec.reading import read_start
 from agentctl.store.codec import Codec, place_of
 from agentctl.store.disk import (
     DATABASE,
@@ -246,7 +247,7 @@ class Table:
 
     def _noted_boot(self) -> str | None:
         try:
-            return (self.folder / _BOOT).read_text()
+            return read_start(self.folder / _BOOT).decode()
         except FileNotFoundError:
             return None
 

@@ -14,7 +14,7 @@ from agentctl.errors import DamagedRecord, StoreError
 from agentctl.json import Json
 from agentctl.store.codec import place_of
 from agentctl.store.commits import GroupCommit
-from agentctl.store.disk import create_cache
+from agentctl.store.disk import StoreErrors, create_cache, making
 from agentctl.store.locks import PATIENCE, FileLock, Presence, WriterLocks
 from agentctl.store.names import check_name
 from agentctl.store.protocols import Head
@@ -193,17 +193,12 @@ class DiskThreadStore:
         """Make the databases, both or none. Under the lock."""
         if self._there():
             return
-        making = self._folder.with_name(f"threads.{os.getpid()}.new")
-        try:
-            making.mkdir(mode=0o700)
-            create_cache(making / "logs")
-            create_cache(making / "heads")
-            making.rename(self._folder)
+        with making(self._folder) as begun:
+            begun.mkdir(mode=0o700)
+            create_cache(begun / "logs")
+            create_cache(begun / "heads")
+        with StoreErrors(self._folder):
             _sync_folders(self._folder / "logs", self._folder / "heads", self._folder, self._folder.parent)
-        except OSError as error:
-            raise StoreError(
-                f"the store cannot be made in {self._folder.parent}: {error.strerror}"
-            ) from error
         self._there()
 
     def _write_batch(self, batch: Sequence[_Append]) -> None:

@@ -160,6 +160,28 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
     assert (process.returncode, said) == (141, "")
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_standard_stream_that_is_closed_is_no_fault_and_no_file_takes_its_place(
+    tmp_path: Path, closed: tuple[int, ...]
+) -> None:
+    (tmp_path / "graph.yaml").write_text(
+        "agentctl: 1\nname: x\noutput: [a]\nstate: {a: {type: string, default: there}}\n"
+        "start: one\nnodes: {one: {set: {a: here}, then: end}}\n"
+    )
+    done = subprocess.run(
+        [*COMMAND, "run", "graph.yaml", "--thread", "t"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: [os.close(number) for number in closed],  # type: ignore[func-returns-value]
+    )
+    assert done.returncode == 0
+    assert (done.stdout == "here\n") == (1 not in closed)
+    assert agentctl("replay", "t", cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is a Linux thing")
 def test_an_answer_that_cannot_be_written_is_an_error() -> None:
     with Path("/dev/full").open("w") as full:

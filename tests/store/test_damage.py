@@ -497,3 +497,54 @@ def test_a_memo_keeps_within_its_bounds_and_drops_the_oldest(tmp_path: Path) -> 
 
     asyncio.run(work())
     assert (tmp_path / "memo" / "cache.db").stat().st_size < 500_000
+
+
+def test_a_disk_too_full_to_begin_on_is_said_and_left_as_it_was(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, signal, resource
+from pathlib import Path
+from agentctl.errors import StoreError
+from agentctl.store.folder import open_memo, open_thread_store
+from agentctl.store.protocols import MemoEntry
+
+async def work():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    store = open_thread_store(Path({str(tmp_path)!r}))
+    log = await store.open("t")
+    try:
+        await log.append([{{"n": 1}}])
+    except StoreError as error:
+        print(error.message)
+    memo = open_memo(Path({str(tmp_path)!r}), on_trouble=lambda error: print(error.message))
+    await memo.put("k", MemoEntry(1, 0.0, 0.0), max_age=None)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await log.append([{{"n": 1}}])
+    await store.close()
+    await memo.close()
+    print("healed")
+
+asyncio.run(work())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    threads, memo, healed = done.stdout.splitlines()
+    assert "the store in" in threads, done.stderr
+    assert "the store in" in memo
+    assert healed == "healed"
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_what_a_killed_process_began_to_make_is_in_nobody_s_way(tmp_path: Path) -> None:
+    (tmp_path / "threads.new" / "logs").mkdir(parents=True)
+    (tmp_path / "threads.new" / "logs" / "cache.db").write_bytes(b"half")
+
+    async def work() -> list[tuple[int, Json]]:
+        store = open_thread_store(tmp_path)
+        try:
+            await (await store.open("t")).append([{"n": 1}])
+            return await store.read("t")
+        finally:
+            await store.close()
+
+    assert asyncio.run(work()) == [(1, {"n": 1})]
+    assert not (tmp_path / "threads.new").exists()
