@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise, product
 
-from agentctl.spec.document import document_from_texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentctl.check.flow import read_flow
 from agentctl.check.reach import Edges, circles, reachable, traps, written_before
+from agentctl.spec.document import document_from_texts
 
 NAMES = ["a", "b", "c", "d", "e"]
 
