@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,20 @@ def too_deep(value: Json) -> bool:
         if not level:
             return False
     return True
+
+
+def unsayable(value: Json) -> str | None:
+    """Why a value from outside cannot be kept as JSON, in a sentence; None when it can."""
+    if too_deep(value):
+        return TOO_DEEP
+    try:
+        json.dumps(value, allow_nan=False)
+        encode(value)
+    except ValueError:
+        return "it holds NaN or an infinity, which JSON does not have"
+    except TypeError as error:
+        return f"it is no JSON: {error}"
+    return None
 
 
 def _inside(outer: Json) -> Iterable[Json]:

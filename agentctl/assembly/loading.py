@@ -24,7 +24,7 @@ from agentctl.events import Sink
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph
 from agentctl.ids import new_uuid
-from agentctl.json import Json
+from agentctl.json import Json, unsayable
 from agentctl.models.calling import ProviderPool
 from agentctl.sinks.jsonl import JsonLinesSink
 from agentctl.spec.document import Document, read_document
@@ -201,7 +201,7 @@ class LoadedGraph:
         for name, value in inputs.items():
             if name not in graph.input:
                 raise UsageError(f"`{name}` is no input of {graph.name}", hint=f"its inputs are: {known}")
-            problem = graph.fields[name].check(value)
+            problem = unsayable(value) or graph.fields[name].check(value)
             if problem is not None:
                 raise UsageError(f"input `{name}` cannot hold this: {problem}")
         if not new:

@@ -55,7 +55,17 @@ def _graph_files_in(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             path = Path(place, name)
             if name.endswith((".yaml", ".yml")) and not name.startswith(".") and _has_version_key(path):
-                yield path
+                yield _named(path)
+
+
+def _named(path: Path) -> Path:
+    """The path, if it can stand in a report."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        raise UsageError(f"the name of `{shown}` is not UTF-8", hint="give the file another name") from None
+    return path
 
 
 def _is_searched(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from agentctl.cli.streams import complain, complain_about
 from agentctl.cli.verbs import VerbGroup
-from agentctl.errors import AgentctlError
+from agentctl.errors import AgentctlError, UsageError
 
 OUR_FAULT = 70
 INTERRUPTED = 130
@@ -57,10 +57,21 @@ def _open_closed_streams() -> None:
 def run(args: list[str]) -> int:
     """The exit code of a command line."""
     try:
+        _check_text(args)
         result = command()(args, prog_name="agentctl", standalone_mode=False)
     except BaseException as failure:  # noqa: BLE001 - the last place that can turn a failure into a message
         return _said(failure)
     return result if isinstance(result, int) else 0
+
+
+def _check_text(args: list[str]) -> None:
+    """Raises UsageError for an argument that is no text: it could name nothing that is recorded."""
+    for arg in args:
+        if not arg.isascii() and arg.encode("utf-8", "replace").decode() != arg:
+            shown = arg.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise UsageError(
+                f"the argument `{shown}` is not UTF-8", hint="write it, or name the file, in UTF-8"
+            )
 
 
 def command() -> Command:

@@ -7,6 +7,7 @@ import sys
 from typing import TextIO
 
 from agentctl.errors import AgentctlError
+from agentctl.sinks.neutral import neutral
 
 
 def on_terminal(stream: TextIO) -> bool:
@@ -35,7 +36,7 @@ def complain(kind: str, message: str) -> None:
     """`error: …`, `hint: …` or `warning: …` on stderr, the word in colour where there is colour."""
     colour = {"error": "1;31", "warning": "1;33", "hint": "1;36"}[kind]
     word = f"\x1b[{colour}m{kind}:\x1b[0m" if in_colour(sys.stderr) else f"{kind}:"
-    say(f"{word} {message}")
+    say(f"{word} {neutral(message)}")
 
 
 def complain_about(failure: AgentctlError) -> int:

@@ -132,11 +132,13 @@ class _Chat:
         while (line := _read_line() if typed else sys.stdin.readline() or None) is not None:
             if not line.strip():
                 continue
-            code = await self._turn(line.rstrip("\n"))
+            code = await self._turn(_as_utf8(line.rstrip("\n")))
             if code and not typed:
                 return code
         if typed and self.thread and not self.console.quiet:
-            say(f"\ngo on with: agentctl chat {shlex.quote(str(file))} --thread {shlex.quote(self.thread)}")
+            store = f" --store {shlex.quote(str(self.console.store))}" if self.console.store else ""
+            name, thread = shlex.quote(str(file)), shlex.quote(self.thread)
+            say(f"\ngo on with: agentctl chat {name} --thread {thread}{store}")
         return 0 if typed else code
 
     async def _turn(self, line: str) -> int:
@@ -161,6 +163,11 @@ class _Chat:
         self.thread, self.given = outcome.thread, {}
         self.suspended = outcome.status in ("interrupted", "waiting") or outcome.exit_code == 3
         return finish(outcome, self.console, turn.signals, resumable=not on_terminal(sys.stdin))
+
+
+def _as_utf8(line: str) -> str:
+    """The line with a sign in place of each byte that was no UTF-8."""
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _read_line() -> str | None:

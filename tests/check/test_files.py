@@ -87,3 +87,9 @@ def test_a_pipe_is_refused_when_named_and_passed_over_in_a_folder(tmp_path: Path
         find_graph_files([tmp_path / "pipe.yaml"])
     (tmp_path / "graph.yaml").write_text("agentctl: 1\n")
     assert find_graph_files([tmp_path]) == [tmp_path / "graph.yaml"]
+
+
+def test_a_graph_file_whose_name_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")).write_text(GRAPH)
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        find_graph_files([tmp_path])

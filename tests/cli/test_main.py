@@ -87,6 +87,19 @@ def test_wrong_usage_is_exit_2_with_one_error_and_a_hint(
     assert "Traceback" not in shown.err
 
 
+@pytest.mark.parametrize("args", [["run", "x\udcff.yaml"], ["threads", "show", "\udcff"]])
+def test_an_argument_that_is_no_text_is_wrong_usage(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(args) == 2
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_message_holds_nothing_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", "\x1b]0;title\x07.yaml"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
 def test_nothing_at_all_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 2
     assert "Usage: agentctl" in capsys.readouterr().err
@@ -227,3 +240,19 @@ def test_the_module_and_the_script_are_one_command() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     assert 'agentctl = "agentctl.__main__:main"' in text
     assert typer.__version__ < "0.29"
+
+
+def test_a_line_that_is_no_utf_8_is_a_turn_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "graph.yaml").write_text(
+        "agentctl: 1\nname: x\ninput: [said]\noutput: [said]\nstate: {said: string}\n"
+        'start: one\nnodes: {one: {set: {said: "${{ state.said }}!"}, then: end}}\n'
+    )
+    done = subprocess.run(
+        [*COMMAND, "chat", "graph.yaml"],
+        cwd=tmp_path,
+        env=environment(),
+        input=b"caf\xe9\n",
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.decode()) == (0, "caf\ufffd!\n"), done.stderr

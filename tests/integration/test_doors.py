@@ -1,4 +1,4 @@
-"""What is nested very deeply is refused at whichever door it comes in, and the thread stays whole."""
+"""What JSON cannot keep is refused at whichever door it comes in, and the thread stays whole."""
 
 from __future__ import annotations
 
@@ -80,6 +80,12 @@ def test_an_input_that_is_too_deep_is_refused_and_one_at_the_limit_is_kept(tmp_p
         held = json.loads(deep(MAX_DEPTH))
         assert graph.run({"given": held}, thread="t").output == {"held": held}
     assert agentctl.replay("t", store=tmp_path / "store").identical
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", object(), 2**70, {1: 2}])
+def test_an_input_that_json_cannot_say_is_refused_and_never_changed(tmp_path: Path, value: object) -> None:
+    with begin(tmp_path, "keep") as graph, pytest.raises(UsageError, match="input `given` cannot hold this"):
+        graph.run({"given": [value]}, thread="t")
 
 
 def test_depth_counts_lists_and_objects() -> None:
