@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
@@ -73,7 +73,7 @@ def limits(given: Sequence[str] | None) -> dict[str, Json]:
 
 def _read_file(file: str) -> dict[str, Json]:
     """The object in a JSON or YAML file; `-` is stdin."""
-    text = sys.stdin.read() if file == "-" else text_of(Path(file))
+    text = _bounded(sys.stdin, "stdin") if file == "-" else text_of(Path(file))
     name = "stdin" if file == "-" else file
     try:
         value = orjson.loads(text)
@@ -97,11 +97,23 @@ def _read_yaml(path: Path, text: str) -> Json:
 def text_of(path: Path) -> str:
     """A file of UTF-8 text. Raises UsageError."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return _bounded(file, str(path))
     except OSError as failure:
         raise UsageError(f"{path}: {(failure.strerror or str(failure)).lower()}") from failure
     except UnicodeDecodeError as failure:
         raise UsageError(f"{path}: not UTF-8 text") from failure
+
+
+_MOST = 64 * 1024**2
+"""Characters of a file of inputs; more than this no state could hold."""
+
+
+def _bounded(file: TextIO, name: str) -> str:
+    text = file.read(_MOST + 1)
+    if len(text) > _MOST:
+        raise UsageError(f"{name} is longer than {_MOST:,} characters", hint="give a tool its path instead")
+    return text
 
 
 def _types(schema: Json) -> set[str]:

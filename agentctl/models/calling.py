@@ -7,11 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from importlib.metadata import EntryPoint, entry_points
 
-import msgspec
-
 from agentctl.errors import CannotRun, ModelError, UsageError
-from agentctl.json import TOO_DEEP, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Usage
+from agentctl.models.kept import kept, kept_text
 from agentctl.models.provider import Provider, ProviderFactory, Queueing
 from agentctl.models.settings import ModelSettings, split_name
 from agentctl.retry import Backoff
@@ -59,7 +57,7 @@ async def _one_try(
         deadline = asyncio.timeout(timeout)
         try:
             async with deadline:
-                return _kept_flat(await provider.chat(request, on_delta))
+                return kept(await provider.chat(request, lambda text: on_delta(kept_text(text))))
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -69,17 +67,6 @@ async def _one_try(
                 hint="raise its `timeout`, or ask for less",
                 retryable=True,
             ) from error
-
-
-def _kept_flat(reply: ChatReply) -> ChatReply:
-    """The reply, with words in place of arguments that are nested too deeply to be kept: no tool takes them."""
-    if not any(too_deep(call.arguments) for call in reply.calls):
-        return reply
-    calls = tuple(
-        msgspec.structs.replace(call, arguments=TOO_DEEP) if too_deep(call.arguments) else call
-        for call in reply.calls
-    )
-    return msgspec.structs.replace(reply, calls=calls)
 
 
 def _turn(provider: Provider, request: ChatRequest) -> AbstractAsyncContextManager[None]:

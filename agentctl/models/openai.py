@@ -91,6 +91,7 @@ def _new_client(base_url: str | None, key: str) -> AsyncOpenAI:
         api_key="" if key == "none" else key,
         max_retries=0,
         timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
+        default_headers={"Accept-Encoding": "identity"},
         _enforce_credentials=False,
     )
     client.chat.completions  # noqa: B018 - loads the rest of the library here, off the event loop
@@ -101,6 +102,7 @@ async def _chunks(
     client: AsyncOpenAI, request: ChatRequest, assembly: Assembly
 ) -> AsyncGenerator[Json, None]:
     """The chunks of one streamed reply as plain data; every fault on the way is a ModelError."""
+    import httpx2
     import openai
 
     address = str(client.base_url)
@@ -112,6 +114,7 @@ async def _chunks(
             **body, extra_body=request.extra, extra_headers=headers, stream=True
         )
         assembly.content_type = stream.response.headers.get("content-type", "")
+        _check_encoding(stream.response.headers.get("content-encoding", "identity"), address)
         async with stream:
             async for chunk in stream:
                 # The library builds its objects without checking: any JSON value can come out.
@@ -124,11 +127,29 @@ async def _chunks(
         raise _no_connection(error, address) from error
     except openai.APIError as error:
         raise ModelError("server", f"{address} broke off with: {error.message}", retryable=True) from error
+    except httpx2.HTTPError as error:
+        # openai lets what goes wrong while it reads a refusal through as it is.
+        raise ModelError(
+            "server", f"{address} broke off: {error or type(error).__name__}", retryable=True
+        ) from error
     except ValueError as error:
         # openai lets the JSONDecodeError of a malformed chunk through as it is.
         raise ModelError(
             "server", f"{address} sent a chunk that is not JSON: {error}", retryable=True
         ) from error
+
+
+def _check_encoding(encoding: str, address: str) -> None:
+    """Raises ModelError for a stream that comes packed, though we asked for a plain one.
+
+    One packet of a few KB can unpack to gigabytes, and no timer rings until it is all read.
+    """
+    if encoding not in ("", "identity"):
+        raise ModelError(
+            "server",
+            f"{address} sent its answer packed (content-encoding: {encoding}), which was not asked for",
+            hint="switch compression off at the server, or at the proxy before it",
+        )
 
 
 def _refusal(error: APIStatusError, address: str) -> ModelError:
