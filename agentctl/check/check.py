@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 from agentctl.check.allow import apply_allowances
+from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, read_flow
 from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers
 from agentctl.check.sites import Sites
@@ -73,30 +75,35 @@ DATA: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
 )
 """Rules about values and types."""
 
+_LATER = {
+    "tools": "tools",
+    "tiers": "tiers",
+    "models": "models",
+    "experiments": "experiments",
+    "tests": "tests",
+}
+"""Families of the last phase, by the section without which they have nothing to say; each is loaded only then."""
+_ALWAYS = ("limits", "security")
+
 _STEP = re.compile(r"[.\[]")
 _DECLARING = frozenset(
     ("env", "models", "tools", "tiers", "agents", "state", "nodes", "routers", "graphs", "include")
 )
 
 
-def check(document: Document) -> list[Finding]:
-    """Every finding about a document, allowed ones left out."""
+def check(document: Document, *, information: bool = False) -> list[Finding]:
+    """Every finding about a document, allowed ones left out; `information` asks for those of that severity too."""
     is_complete = document.spec is not None and not document.is_part
-    findings = _in_order((*document.findings, *_rules(document)), document.path)
+    findings = _in_order((*document.findings, *_rules(document, information=information)), document.path)
     return _in_order(apply_allowances(document, findings, is_complete=is_complete), document.path)
 
 
-def check_file(path: Path) -> list[Finding]:
+def check_file(path: Path, *, information: bool = False) -> list[Finding]:
     """Every finding about a file. Raises UsageError when it cannot be read."""
-    return check(read_document(path))
+    return check(read_document(path), information=information)
 
 
-def check_files(paths: Iterable[Path]) -> list[Finding]:
-    """Every finding about some files; what two of them include is told once."""
-    return _in_order(finding for path in paths for finding in check_file(path))
-
-
-def _rules(document: Document) -> Iterator[Finding]:
+def _rules(document: Document, *, information: bool) -> Iterator[Finding]:
     broken = [finding for finding in document.findings if finding.severity == "error"]
     if document.is_part or not isinstance(document.data, dict) or any(map(_hides_the_rest, broken)):
         return
@@ -116,6 +123,19 @@ def _rules(document: Document) -> Iterator[Finding]:
     yield from fields.field_never_read(file, traffic)
     yield from fields.field_never_written(file, traffic)
     yield from fields.read_before_written(file, traffic, sites)
+    yield from _last_phase(Facts(file, sites), information=information)
+
+
+def _last_phase(facts: Facts, *, information: bool) -> Iterator[Finding]:
+    """What the rules about limits, tools, tiers, models, experiments, tests and security find."""
+    families = [family for section, family in _LATER.items() if section in facts.file.data]
+    for family in (*families, *_ALWAYS):
+        module = import_module(f"agentctl.check.rules.{family}")
+        rules: tuple[Callable[[Facts], Iterator[Finding]], ...] = module.RULES
+        if information:
+            rules += getattr(module, "INFORMATION", ())
+        for rule in rules:
+            yield from rule(facts)
 
 
 def _hides_the_rest(finding: Finding) -> bool:

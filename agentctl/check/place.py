@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from agentctl.check.severity import severity_of
 from agentctl.spec.document import Document
-from agentctl.spec.finding import Finding, Keys, path_text
+from agentctl.spec.finding import Finding, Fix, Keys, Span, path_text
 from agentctl.spec.nearest import nearest
 
 
-def at_key(document: Document, code: str, keys: Keys, message: str, hint: str | None = None) -> Finding:
-    """A finding at a key's word."""
-    file, span = document.key(keys)
-    return Finding(code, severity_of(code), message, file, span, path_text(keys), hint)
+def at_key(
+    document: Document, code: str, keys: Keys, message: str, hint: str | None = None, fix: str | None = None
+) -> Finding:
+    """A finding at a key's word; `fix` is what certainly belongs in its place."""
+    return _finding(code, document.key(keys), keys, message, hint, fix)
 
 
-def at_value(document: Document, code: str, keys: Keys, message: str, hint: str | None = None) -> Finding:
-    """A finding at a value."""
-    file, span = document.value(keys)
-    return Finding(code, severity_of(code), message, file, span, path_text(keys), hint)
+def at_value(
+    document: Document, code: str, keys: Keys, message: str, hint: str | None = None, fix: str | None = None
+) -> Finding:
+    """A finding at a value; `fix` is what certainly belongs in its place."""
+    return _finding(code, document.value(keys), keys, message, hint, fix)
 
 
 def at_word(
-    document: Document, code: str, keys: Keys, offset: int, length: int, message: str, hint: str | None = None
+    document: Document,
+    code: str,
+    keys: Keys,
+    offset: int,
+    length: int,
+    message: str,
+    hint: str | None = None,
+    fix: str | None = None,
 ) -> Finding:
-    """A finding at some characters of a text."""
-    file, span = document.inside(keys, offset, length)
-    return Finding(code, severity_of(code), message, file, span, path_text(keys), hint)
+    """A finding at some characters of a text; `fix` is what certainly belongs in their place."""
+    return _finding(code, document.inside(keys, offset, length), keys, message, hint, fix)
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """A hint with the nearest word, if one is near."""
     best = nearest(word, words)
     return None if best is None else f"did you mean `{best}`?"
+
+
+def _finding(
+    code: str, place: tuple[Path, Span], keys: Keys, message: str, hint: str | None, fix: str | None
+) -> Finding:
+    file, span = place
+    mend = None if fix is None else Fix(span, fix)
+    return Finding(code, severity_of(code), message, file, span, path_text(keys), hint, mend)

@@ -1,0 +1,118 @@
+"""What each tool does to the world, what runs which tools, and what each tier offers. Built once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Literal
+
+from msgspec import Struct
+
+from agentctl.check.calls import Call, Thing, calls_of
+from agentctl.check.flow import FileModel, mapping, names_in, text
+from agentctl.json import Json
+
+Effect = Literal["pure", "read", "write"]
+_WEIGHT: Mapping[Effect, int] = {"pure": 0, "read": 1, "write": 2}
+_OF_STORE: Mapping[str, Effect] = {"search": "read", "get": "read", "add": "write", "delete": "write"}
+OWN_KINDS = ("python", "http", "command", "mcp", "store")
+"""Kinds that touch the world themselves; `graph` and `agent` do it through others."""
+
+
+class Tier(Struct, frozen=True):
+    """A tier with all that it extends."""
+
+    name: str
+    tools: frozenset[str]
+    approve: frozenset[str]
+    deny: frozenset[str]
+    max_calls: int | None
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """What a model of this tier may call, if its agent lists it."""
+        return self.tools - self.deny
+
+
+class Tooling:
+    """The tools of a file, with what follows from graphs, agents and tiers."""
+
+    def __init__(self, file: FileModel) -> None:
+        self._file = file
+
+    @cached_property
+    def tools(self) -> Mapping[str, Mapping[str, Json]]:
+        """The tools by name, those that are mappings."""
+        return dict(self._file.entries("tools"))
+
+    @cached_property
+    def calls(self) -> Mapping[Thing, tuple[Call, ...]]:
+        """What each graph, agent and tool calls straight away."""
+        found: dict[Thing, list[Call]] = {}
+        for call in calls_of(self._file):
+            found.setdefault(call.caller, []).append(call)
+        return {thing: tuple(calls) for thing, calls in found.items()}
+
+    @cached_property
+    def tiers(self) -> Mapping[str, Tier]:
+        """The tiers by name, what they extend taken in; a circle (T531) is cut where it closes."""
+        levels = mapping(self._file.section("tiers").get("levels"))
+        return {name: self._tier(name, levels) for name in levels}
+
+    def kind(self, tool: str) -> str | None:
+        """python, http, command, mcp, store, graph or agent."""
+        return next(
+            (kind for kind in (*OWN_KINDS, "graph", "agent") if kind in self.tools.get(tool, {})), None
+        )
+
+    def effect(self, tool: str) -> Effect:
+        """What a tool does: as it says; else by its operation, or the worst of what it reaches; else `write`."""
+        spec = self.tools.get(tool, {})
+        said = text(spec.get("effect"))
+        if said in ("pure", "read", "write"):
+            return said
+        match self.kind(tool):
+            case "store":
+                return _OF_STORE.get(str(spec.get("operation")), "write")
+            case "graph" | "agent":
+                reached = [self.effect(name) for name in self.reached(("tool", tool)) if name != tool]
+                return max(reached, key=_WEIGHT.__getitem__, default="pure")
+            case _:
+                return "write"
+
+    def reached(self, thing: Thing) -> tuple[str, ...]:
+        """The tools of its own kinds that a thing may come to call, through graphs, agents and tools; itself if it is one."""
+        return tuple(
+            name
+            for kind, name in self._things_reached(thing)
+            if kind == "tool" and self.kind(name) in OWN_KINDS
+        )
+
+    def writes_reached(self, thing: Thing) -> tuple[str, ...]:
+        """Those of them that write."""
+        return tuple(name for name in self.reached(thing) if self.effect(name) == "write")
+
+    def _things_reached(self, thing: Thing) -> Iterator[Thing]:
+        seen = {thing: None}
+        waiting = [thing]
+        while waiting:
+            for call in self.calls.get(waiting.pop(), ()):
+                if call.callee not in seen:
+                    seen[call.callee] = None
+                    waiting.append(call.callee)
+        yield from seen
+
+    def _tier(self, name: str, levels: Mapping[str, Json]) -> Tier:
+        way: dict[str, Mapping[str, Json]] = {}
+        at: str | None = name
+        while at is not None and at in levels and at not in way:
+            way[at] = mapping(levels[at])
+            at = text(way[at].get("extends"))
+        tools, approve, deny = (
+            frozenset(tool for level in way.values() for tool in names_in(level.get(part)))
+            for part in ("tools", "approve", "deny")
+        )
+        max_calls = next(
+            (most for level in way.values() if isinstance(most := level.get("max_calls"), int)), None
+        )
+        return Tier(name, tools, approve, deny, max_calls)
