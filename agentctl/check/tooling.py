@@ -68,8 +68,8 @@ class Tooling:
     def effect(self, tool: str) -> Effect:
         """What a tool does: as it says; else by its operation, or the worst of what it reaches; else `write`."""
         spec = self.tools.get(tool, {})
-        said = text(spec.get("effect"))
-        if said in ("pure", "read", "write"):
+        said = next((effect for effect in _WEIGHT if effect == spec.get("effect")), None)
+        if said is not None:
             return said
         match self.kind(tool):
             case "store":
