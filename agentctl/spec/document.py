@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agentctl.errors import UsageError
@@ -13,6 +13,7 @@ from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Finding, Keys, Span, path_text
 from agentctl.spec.include import VERSION, Merged, Reader, merge, not_utf8, project_files, reason, relative
 from agentctl.spec.model import FileSpec
+from agentctl.spec.overlay import all_overrides, around, chosen_overrides, moves, overlay, written_at
 from agentctl.spec.reading import read_start
 from agentctl.spec.shape import read_spec
 from agentctl.spec.source import MAX_BYTES, Source, too_large
@@ -37,29 +38,60 @@ class Document:
     """A file without nodes, for `include`."""
     _merged: Merged = field(repr=False)
     _prompts: Mapping[Keys, Source] = field(repr=False, default_factory=dict)
+    """By where their names are written."""
+    _moved: Mapping[Keys, Keys] = field(repr=False, default_factory=dict)
+    """From the paths that variants replace to where their values are written."""
+
+    def overlaid(self, choices: Mapping[str, str]) -> Document:
+        """This document with one variant of each experiment that is named laid over it, its shape checked.
+
+        What a variant puts in place is found where it is written, in the experiment. The texts and the digest
+        stay those of the file. Raises UsageError for an experiment or a variant that the file does not have.
+        """
+        overrides = chosen_overrides(self.data, choices)
+        moved = moves(self.data, overrides)
+        if not moved:
+            return self
+        data = overlay(self.data, overrides)
+        spec, faults = read_spec(data, is_part=self.is_part)
+        bare = replace(self, data=data, spec=None, _moved=moved)
+        findings = tuple(dict.fromkeys((*self.findings, *map(bare._finding, faults))))
+        return replace(bare, spec=None if _is_wrong(findings) else spec, findings=findings)
 
     def key(self, keys: Keys) -> tuple[Path, Span]:
         """The file and the place of a key's word."""
+        keys = self.written_at(keys)
         source = self._merged.owner(keys)
         return source.path, source.key(keys)
 
     def value(self, keys: Keys) -> tuple[Path, Span]:
         """The file and the place of a value; of a block, its first line."""
+        keys = self.written_at(keys)
         source = self._merged.owner(keys)
         return source.path, source.value(keys)
 
     def inside(self, keys: Keys, offset: int, length: int) -> tuple[Path, Span]:
         """The file and the place of some characters of a text; of a prompt's file too."""
-        prompt = self._prompts.get(keys)
+        prompt = self._prompts.get(self.written_at((*keys, "file")))
         if prompt is not None:
             return prompt.path, prompt.span(offset, offset + length)
+        keys = self.written_at(keys)
         source = self._merged.owner(keys)
         return source.path, source.inside(keys, offset, length)
 
     def prompt(self, keys: Keys) -> str | None:
         """The text of the file that is named at `("agents", "lead", "instructions")` and the like."""
-        source = self._prompts.get(keys)
+        source = self._prompts.get(self.written_at((*keys, "file")))
         return None if source is None else source.text
+
+    def written_at(self, keys: Keys) -> Keys:
+        """Where in the file the value stands that is at some keys of the data: elsewhere, if a variant put it there."""
+        return written_at(keys, self._moved)
+
+    def _finding(self, fault: Fault) -> Finding:
+        place = self.key(fault.keys) if fault.at_key else self.value(fault.keys)
+        path = path_text(fault.keys)
+        return Finding(fault.code, fault.severity, fault.message, *place, path, fault.hint)
 
 
 def read_text(path: Path) -> str:
@@ -104,11 +136,10 @@ def _document(path: Path, text: str, read: Reader, resolve: Callable[[Path], Pat
         merged.findings += _no_consequences(merged.findings, [_finding(merged, fault) for fault in faults])
     prompts = _read_prompts(merged, read, resolve)
     findings = _in_order(merged)
-    is_wrong = any(finding.severity == "error" for finding in findings)
     return Document(
         path=path,
         data=merged.data,
-        spec=None if is_wrong else spec,
+        spec=None if _is_wrong(findings) else spec,
         findings=findings,
         texts=merged.texts,
         digest=digest(merged.texts),
@@ -116,6 +147,10 @@ def _document(path: Path, text: str, read: Reader, resolve: Callable[[Path], Pat
         _merged=merged,
         _prompts=prompts,
     )
+
+
+def _is_wrong(findings: tuple[Finding, ...]) -> bool:
+    return any(finding.severity == "error" for finding in findings)
 
 
 def _is_newer(version: Json) -> bool:
@@ -160,10 +195,9 @@ def _in_order(merged: Merged) -> tuple[Finding, ...]:
 def _read_prompts(merged: Merged, read: Reader, resolve: Callable[[Path], Path]) -> dict[Keys, Source]:
     """The files that instructions are kept in."""
     folder, files, prompts = merged.root.path.parent, project_files(merged, read, resolve), {}
-    for keys, name in _named_files(merged.data):
-        source = merged.owner(keys)
+    for at, name in _named_files(merged.data):
+        source = merged.owner(at)
         path = Path(os.path.normpath(source.path.parent / name))
-        at = (*keys, "file")
         if files.leaves(path):
             message = f"{told(name)} leaves the project, which is the folder of the root file"
             merged.add("X06", source, at, message, "copy the file into the project")
@@ -176,8 +210,8 @@ def _read_prompts(merged: Merged, read: Reader, resolve: Callable[[Path], Path])
             merged.findings.append(not_utf8(path, error))
         else:
             merged.texts[relative(path, folder)] = text
-            prompts[keys] = Source(path, text)
-            if (finding := too_large(prompts[keys])) is not None:
+            prompts[at] = Source(path, text)
+            if (finding := too_large(prompts[at])) is not None:
                 merged.findings.append(finding)
     return prompts
 
@@ -185,15 +219,11 @@ def _read_prompts(merged: Merged, read: Reader, resolve: Callable[[Path], Path])
 def _named_files(data: Json) -> Iterator[tuple[Keys, str]]:
     """Where instructions are `{file: …}`: in agents, in agents inside nodes, and in what variants put there."""
     for keys, agent in _agents(data, ()):
-        yield from _instructions(agent, keys)
-    for experiment, spec in _table(data, "experiments"):
-        for variant, overlay in _table(spec, "variants"):
-            for path, value in _table(overlay, "override"):
-                keys = ("experiments", experiment, "variants", variant, "override", path)
-                if path.endswith(".instructions"):
-                    yield from _file(value, keys)
-                elif path.startswith(("agents.", "nodes.")):
-                    yield from _instructions(value, keys)
+        yield from _file(agent, keys)
+    for override in all_overrides(data):
+        for keys, agent in _agents(around(override.keys, override.value), ()):
+            for at, name in _file(agent, keys):
+                yield written_at(at, {override.keys: override.place}), name
 
 
 def _agents(graph: Json, keys: Keys) -> Iterator[tuple[Keys, Json]]:
@@ -216,14 +246,10 @@ def _agents_of(node: Json, keys: Keys) -> Iterator[tuple[Keys, Json]]:
         yield from _agents_of(branch, (*keys, "parallel", name))
 
 
-def _instructions(agent: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
-    if isinstance(agent, dict):
-        yield from _file(agent.get("instructions"), (*keys, "instructions"))
-
-
-def _file(value: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
-    if isinstance(value, dict) and isinstance(value.get("file"), str):
-        yield keys, value["file"]
+def _file(agent: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
+    told = agent.get("instructions") if isinstance(agent, dict) else None
+    if isinstance(told, dict) and isinstance(told.get("file"), str):
+        yield (*keys, "instructions", "file"), told["file"]
 
 
 def _table(owner: Json, key: str) -> Iterator[tuple[str, Json]]:
