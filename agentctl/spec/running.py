@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from agentctl.errors import ErrorClass
 from agentctl.json import Json
 from agentctl.spec.part import (
     Amount,
@@ -133,6 +135,63 @@ class Events(Part, frozen=True):
     ] = UNSET
 
 
+class FaultSpec(Part, frozen=True):
+    """What goes wrong with a node, a tool or an agent; as a stub, instead of its answer."""
+
+    error: Annotated[ErrorClass | UnsetType, doc("It fails with this class of errors.", "timeout")] = (
+        msgspec.field(default=UNSET, name="$error")
+    )
+    delay: Annotated[Duration | UnsetType, doc("It answers so much later.", "2s")] = msgspec.field(
+        default=UNSET, name="$delay"
+    )
+    drop_after: Annotated[Amount | UnsetType, doc("Its stream breaks off after so many pieces.", 3)] = (
+        msgspec.field(default=UNSET, name="$drop_after")
+    )
+
+
+class UsageBounds(Part, frozen=True):
+    """What a test's turn may use, at most."""
+
+    steps: Annotated[Amount | UnsetType, doc("Node runs.", 4)] = UNSET
+    model_calls: Annotated[Amount | UnsetType, doc("Calls of models.", 2)] = UNSET
+    tool_calls: Annotated[Amount | UnsetType, doc("Calls of tools.", 1)] = UNSET
+    tokens: Annotated[Amount | UnsetType, doc("Tokens, in and out.", 2000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("Dollars.", "$0.01")] = UNSET
+    time: Annotated[Duration | UnsetType, doc("From its start to its end.", "5s")] = UNSET
+
+
+class ExpectSpec(Part, frozen=True):
+    """What must hold after a test's turn. A value may be a matcher: `{$contains: …}`, `{$matches: …}`, `{$any: …}`."""
+
+    status: Annotated[
+        Literal["done", "failed", "limit", "waiting"] | UnsetType, doc("How the turn ends.", "done")
+    ] = UNSET
+    route: Annotated[
+        list[str] | UnsetType, doc("The nodes of the tested graph, exactly as they run.", ["sort", "fix"])
+    ] = UNSET
+    never: Annotated[list[str] | UnsetType, doc("Nodes, tools and agents that do not run.", ["refund"])] = (
+        UNSET
+    )
+    calls: Annotated[
+        dict[str, Amount | list[dict[str, Json]]] | UnsetType,
+        doc("How often each runs, or with which arguments, call by call.", {"refund": 0}),
+    ] = UNSET
+    state: Annotated[dict[str, Json] | UnsetType, doc("Fields, those that matter.", {"desk": "billing"})] = (
+        UNSET
+    )
+    output: Annotated[
+        dict[str, Json] | UnsetType,
+        doc("The answer, the keys that matter.", {"answer": {"$contains": "restart"}}),
+    ] = UNSET
+    usage: Annotated[
+        UsageBounds | UnsetType, doc("What it may use, at most.", {"tokens": 2000, "model_calls": 2})
+    ] = UNSET
+    events: Annotated[
+        list[str | dict[str, Json]] | UnsetType,
+        doc("Events that are seen, in this order: a type, or parts of an event.", ["tool.ended"]),
+    ] = UNSET
+
+
 class TestSpec(Part, frozen=True):
     """What must hold, offline."""
 
@@ -143,11 +202,15 @@ class TestSpec(Part, frozen=True):
         UNSET
     )
     stub: Annotated[
-        dict[str, Json] | UnsetType, doc("Answers by node, tool or agent.", {"sorter": {"desk": "billing"}})
+        dict[str, Json] | UnsetType,
+        doc(
+            "Answers, or faults, by node, tool or agent.",
+            *({"sorter": {"desk": "billing"}}, {"agents.guide": {"$error": "timeout"}}),
+        ),
     ] = UNSET
     faults: Annotated[
-        dict[str, Json] | UnsetType, doc("What goes wrong, by name.", {"fixer": {"$error": "timeout"}})
+        dict[str, FaultSpec] | UnsetType, doc("What goes wrong, by name.", {"fixer": {"$error": "timeout"}})
     ] = UNSET
-    expect: Annotated[
-        dict[str, Json] | UnsetType, doc("What must hold after it.", {"route": ["sort", "fix"]})
-    ] = UNSET
+    expect: Annotated[ExpectSpec | UnsetType, doc("What must hold after it.", {"route": ["sort", "fix"]})] = (
+        UNSET
+    )

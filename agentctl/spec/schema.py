@@ -29,6 +29,9 @@ _READABLE = {
     "StoreSpec": "Store",
     "MapSpec": "Map",
     "TestSpec": "Test",
+    "ExpectSpec": "Expect",
+    "FaultSpec": "Fault",
+    "UsageBounds": "Usage",
     "EnvVar": "Variable",
 }
 _WORDS: dict[str, tuple[str, list[Json]]] = {
