@@ -10,7 +10,7 @@ from pathlib import Path
 from agentctl.errors import UsageError
 from agentctl.json import Json, digest
 from agentctl.spec.fault import Fault, told
-from agentctl.spec.finding import Finding, Keys, Span, path_text
+from agentctl.spec.finding import Finding, Fix, Keys, Span, path_text
 from agentctl.spec.include import VERSION, Merged, Reader, merge, not_utf8, project_files, reason, relative
 from agentctl.spec.model import FileSpec
 from agentctl.spec.overlay import all_overrides, around, chosen_overrides, moves, overlay, written_at
@@ -166,9 +166,8 @@ def _unreadable(path: Path, finding: Finding, text: str) -> Document:
 def _finding(merged: Merged, fault: Fault) -> Finding:
     source = merged.owner(fault.keys)
     span = source.key(fault.keys) if fault.at_key else source.value(fault.keys)
-    return Finding(
-        fault.code, fault.severity, fault.message, source.path, span, path_text(fault.keys), fault.hint
-    )
+    path, fix = path_text(fault.keys), None if fault.fix is None else Fix(span, fault.fix)
+    return Finding(fault.code, fault.severity, fault.message, source.path, span, path, fault.hint, fix)
 
 
 def _no_consequences(yaml: list[Finding], shape: list[Finding]) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ class Fault:
     at_key: bool = False
     """Whether it is about the key's word, not the value."""
     severity: Severity = "error"
+    fix: str | None = None
+    """What certainly belongs in place of the word, or the value."""
 
 
 def told(value: Json) -> str:

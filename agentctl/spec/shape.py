@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -10,6 +10,7 @@ from agentctl.json import Json
 from agentctl.spec.fault import Fault
 from agentctl.spec.include import VERSION
 from agentctl.spec.model import FileSpec
+from agentctl.spec.testing_shape import testing_faults
 from agentctl.spec.type_shape import type_faults
 
 MOST_FAULTS = 1_000
@@ -18,7 +19,7 @@ MOST_FAULTS = 1_000
 
 def read_spec(data: Json, *, is_part: bool) -> tuple[FileSpec | None, list[Fault]]:
     """The data as types, None for a part and for what does not fit; and what does not fit."""
-    faults = list(islice(type_faults(data), MOST_FAULTS))
+    faults = list(islice(chain(type_faults(data), testing_faults(data)), MOST_FAULTS))
     try:
         spec = _convert(data, is_part=is_part)
     except msgspec.ValidationError as error:
