@@ -38,9 +38,10 @@ def load_graph(
     try:
         return load(file, store=store, env=env, models=models, limits=limits, durability=durability)
     except InvalidGraph as invalid:
-        from agentctl.check.report import as_text
+        from agentctl.check.reports.result import Result
+        from agentctl.check.reports.text import as_text
 
-        sys.stderr.write(as_text(invalid.findings, color=in_colour(sys.stderr)))
+        sys.stderr.write(as_text(Result(invalid.findings), color=in_colour(sys.stderr)))
         raise typer.Exit(invalid.exit_code) from None
 
 

@@ -30,10 +30,11 @@ def graph(
 
     document = read_document(file)
     if document.spec is None:
-        from agentctl.check.report import as_text
+        from agentctl.check.reports.result import Result
+        from agentctl.check.reports.text import as_text
 
         errors = [finding for finding in document.findings if finding.severity == "error"]
-        sys.stderr.write(as_text(errors, color=in_colour(sys.stderr)))
+        sys.stderr.write(as_text(Result(errors), color=in_colour(sys.stderr)))
         return 1
     draw = as_tree if format is Format.tree else as_mermaid
     sys.stdout.write(draw(document.spec))

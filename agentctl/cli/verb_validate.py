@@ -1,27 +1,22 @@
-"""`agentctl validate`: all checks of files and folders, as text or JSON."""
+"""`agentctl validate`: all checks of files and folders, in the formats of people, editors and CI."""
 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agentctl.cli.options import Verbose, application
-from agentctl.cli.streams import in_colour
-from agentctl.errors import UsageError
+from agentctl.cli.streams import complain, in_colour
 
 if TYPE_CHECKING:
-    from agentctl.spec.finding import Finding
+    from agentctl.check.reports.result import Result
+
+Format = Literal["text", "concise", "json", "jsonl", "github", "sarif", "junit"]
 
 app = application()
-
-
-class Format(StrEnum):
-    text = "text"
-    json = "json"
 
 
 @app.command()
@@ -30,7 +25,7 @@ def validate(
         list[Path],
         typer.Argument(metavar="PATH...", help="Graph files, or folders of them.", show_default=False),
     ],
-    format: Annotated[Format, typer.Option("--format", help="How findings are printed.")] = Format.text,
+    format: Annotated[Format, typer.Option("--format", help="How findings are printed.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
     verbose: Verbose = False,
     select: Annotated[
@@ -42,50 +37,35 @@ def validate(
     ] = None,
 ) -> int:
     """Check files without running anything they name. Silent when all is well."""
-    from agentctl.check.check import check_file
-    from agentctl.check.files import find_graph_files
+    from agentctl.check.checking import check_files, find_files
+    from agentctl.check.selection import Selection, read_codes
 
-    chosen = Chosen(_prefixes(select), _prefixes(ignore), information=verbose)
-    findings: list[Finding] = []
-    unread: list[UsageError] = []
-    for file in find_graph_files(paths):
-        try:
-            findings += [finding for finding in check_file(file) if chosen.keeps(finding)]
-        except UsageError as failure:
-            unread.append(failure)
-    # Two files may include a third; what is wrong there is said once.
-    findings = list(dict.fromkeys(findings))
-    _print(findings, format)
-    if unread:
-        # One file that cannot be read does not hide what is wrong with the others.
-        raise unread[0]
+    selection = Selection(read_codes("--select", select or ()), read_codes("--ignore", ignore or ()), verbose)
+    result = check_files(find_files(paths), selection)
+    _print(result, format)
+    return _exit_code(result, strict=strict)
+
+
+def _print(result: Result, format: Format) -> None:
+    """The report to stdout. What could not be read is said on stderr, too: the format may have no word for it."""
+    if format == "text":
+        if result.findings:
+            from agentctl.check.reports.text import as_text
+
+            sys.stdout.write(as_text(result, color=in_colour(sys.stdout)))
+    else:
+        from agentctl.check.reports import report
+
+        sys.stdout.write(report(result, format))
+    for unread in result.unread:
+        complain("error", unread.message)
+        if unread.hint:
+            complain("hint", unread.hint)
+
+
+def _exit_code(result: Result, *, strict: bool) -> int:
+    """2 when something could not be read: that is never all right."""
+    if result.unread:
+        return 2
     counted = {"error", "warning"} if strict else {"error"}
-    return 1 if any(finding.severity in counted for finding in findings) else 0
-
-
-class Chosen:
-    """Which findings are asked for."""
-
-    def __init__(self, select: tuple[str, ...], ignore: tuple[str, ...], *, information: bool) -> None:
-        self.select, self.ignore, self.information = select, ignore, information
-
-    def keeps(self, finding: Finding) -> bool:
-        if finding.severity == "information" and not (self.information or self.select):
-            return False
-        selected = not self.select or finding.code.startswith(self.select)
-        return selected and not (self.ignore and finding.code.startswith(self.ignore))
-
-
-def _prefixes(codes: list[str] | None) -> tuple[str, ...]:
-    return tuple(code.strip().upper() for text in codes or () for code in text.split(",") if code.strip())
-
-
-def _print(findings: list[Finding], format: Format) -> None:
-    from agentctl.check.report import as_json, as_text
-
-    if format is Format.json:
-        import orjson
-
-        print(orjson.dumps(as_json(findings), option=orjson.OPT_INDENT_2).decode())
-    elif findings:
-        sys.stdout.write(as_text(findings, color=in_colour(sys.stdout)).rstrip("\n") + "\n")
+    return 1 if any(finding.severity in counted for finding in result.findings) else 0

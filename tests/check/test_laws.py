@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentctl.check.check import check
-from agentctl.check.report import as_json, as_text
+from agentctl.check.reports.json import as_json
+from agentctl.check.reports.result import Result
+from agentctl.check.reports.text import as_text
 from agentctl.spec.document import document_from_texts
 
 CASES = Path(__file__).parent.parent / "cases" / "check"
@@ -69,7 +71,7 @@ def test_no_edit_of_a_good_file_makes_the_check_raise_or_lose_a_place(text: str,
         assert (finding.span.line, finding.span.column) <= (finding.span.end_line, finding.span.end_column)
         assert finding.span.column >= 1
     assert findings == check(document_from_texts("graph.yaml", {"graph.yaml": edited}))
-    as_json(findings)
+    as_json(Result(findings))
 
 
 @settings(max_examples=150, deadline=None)
@@ -86,7 +88,7 @@ def test_no_value_put_in_place_of_another_makes_the_check_raise(text: str, data:
     )
     findings = check(document_from_texts("graph.yaml", {"graph.yaml": "\n".join(lines)}))
     assert all(finding.span.line >= 1 for finding in findings)
-    as_text(findings)
+    as_text(Result(findings))
 
 
 def _chain(count: int) -> str:
