@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, text
+from agentctl.check.tool_types import parameters_of
 from agentctl.expressions import Analysis, Reference, analyse_bare, analyse_template
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
@@ -41,13 +42,20 @@ class Site(Struct, frozen=True, eq=False):
                 yield reference.path[0], reference
 
 
-class Sites:
-    """Every expression of a file, each analysed once."""
+Analyses = dict[tuple[str, str, str, str], Analysis]
+"""What has been analysed: by its text, its kind, its graph and its scope, which is named for all that is in it."""
 
-    def __init__(self, file: FileModel) -> None:
+
+class Sites:
+    """Every expression of a file, each analysed once.
+
+    `seen` may be shared by a file and what its variants make of it: no variant changes the state or `env`.
+    """
+
+    def __init__(self, file: FileModel, seen: Analyses | None = None) -> None:
         self._file = file
         self._scopes: dict[tuple[str, str], Mapping[str, Json]] = {}
-        self._seen: dict[tuple[str, str, str, str], Analysis] = {}
+        self._seen: Analyses = {} if seen is None else seen
 
     @cached_property
     def all(self) -> tuple[Site, ...]:
@@ -106,7 +114,8 @@ class Sites:
         for name, store in file.entries("stores"):
             yield from self._templates(store, tuple(store), ("stores", name), root, "", "env")
         for name, tool in file.entries("tools"):
-            yield from self._templates(tool, _TOOL_TEMPLATES, ("tools", name), root, "", f"tool {name}")
+            scope = self._tool_scope(root, tool)
+            yield from self._templates(tool, _TOOL_TEMPLATES, ("tools", name), root, "", scope)
         yield from self._bare(file.section("tiers").get("by"), ("tiers", "by"), root, "", "state")
         yield from self._of_agents()
         for name, experiment in file.entries("experiments"):
@@ -214,11 +223,15 @@ class Sites:
     def _make_scope(self, graph: Graph, scope: str) -> Mapping[str, Json]:
         if scope == "state":
             return {"state": _state_schema(graph), "run": self._run}
-        environment = {"env": _closed(dict.fromkeys(self._file.section("env"), _TEXT)), "run": self._run}
-        if scope == "env":
-            return environment
-        tool = mapping(self._file.section("tools").get(scope.removeprefix("tool ")))
-        return {**environment, "args": self._arguments(tool)}
+        return {"env": _closed(dict.fromkeys(self._file.section("env"), _TEXT)), "run": self._run}
+
+    def _tool_scope(self, graph: Graph, tool: Mapping[str, Json]) -> str:
+        """A scope with a tool's arguments in it."""
+        arguments = self._arguments(tool)
+        inner = f"env args:{arguments!r}"
+        if (graph.name, inner) not in self._scopes:
+            self._scopes[graph.name, inner] = {**self._scope(graph, "env"), "args": arguments}
+        return inner
 
     def _arguments(self, tool: Mapping[str, Json]) -> Json:
         parameters = tool.get("parameters")
@@ -230,9 +243,10 @@ class Sites:
 
     def _item_scope(self, graph: Graph, scope: str, name: str, item: Json) -> str:
         """A scope with an item's name in it, as work of a map sees it."""
-        inner = f"{scope} {name}:{len(self._scopes)}"
-        names = {**self._scope(graph, scope), name: item, "index": {"type": "integer"}}
-        self._scopes[graph.name, inner] = names
+        inner = f"{scope} {name}:{item!r}"
+        if (graph.name, inner) not in self._scopes:
+            names = {**self._scope(graph, scope), name: item, "index": {"type": "integer"}}
+            self._scopes[graph.name, inner] = names
         return inner
 
     @cached_property

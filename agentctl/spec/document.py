@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Finding, Fix, Keys, Span, path_text
 from agentctl.spec.include import VERSION, Merged, Reader, merge, not_utf8, project_files, reason, relative
 from agentctl.spec.model import FileSpec
-from agentctl.spec.overlay import all_overrides, around, chosen_overrides, moves, overlay, written_at
+from agentctl.spec.overlay import Override, all_overrides, around, chosen_overrides, moves, overlay, written_at
 from agentctl.spec.reading import read_start
 from agentctl.spec.shape import read_spec
 from agentctl.spec.source import MAX_BYTES, Source, too_large
@@ -48,7 +48,10 @@ class Document:
         What a variant puts in place is found where it is written, in the experiment. The texts and the digest
         stay those of the file. Raises UsageError for an experiment or a variant that the file does not have.
         """
-        overrides = chosen_overrides(self.data, choices)
+        return self.laid_over(chosen_overrides(self.data, choices))
+
+    def laid_over(self, overrides: Sequence[Override]) -> Document:
+        """This document with some overrides laid over it, as `overlaid` does with those of variants."""
         moved = moves(self.data, overrides)
         if not moved:
             return self

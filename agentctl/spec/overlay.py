@@ -11,6 +11,9 @@ from agentctl.json import Json
 from agentctl.spec.finding import Keys
 from agentctl.spec.nearest import nearest
 
+SECTIONS = ("models", "agents", "tools", "nodes", "routers", "limits", "tiers")
+"""What variants may change; of `tiers` its levels."""
+
 _STEP = re.compile(r"([^.\[\]\s]+)((?:\[(?:0|[1-9]\d{0,5})\])*)")
 _INDEX = re.compile(r"\d+")
 
@@ -45,6 +48,43 @@ def path_keys(path: str) -> Keys:
             return ()
         keys += [found[1], *(int(index) for index in _INDEX.findall(found[2]))]
     return tuple(keys)
+
+
+def is_open(keys: Keys) -> bool:
+    """Whether a path is among those that a variant may override; not every value may stand there: see `guarded`."""
+    if keys[:1] == ("tiers",):
+        return keys[1:2] == ("levels",) and len(keys) > 2 and keys[3:4] != ("deny",)
+    return len(keys) > 1 and keys[0] in SECTIONS and (keys[0], *keys[2:3]) != ("tools", "effect")
+
+
+def guarded(data: Json, override: Override) -> str | None:
+    """What an override of more than that would change with it, though no variant may: `effect` or `deny`."""
+    keys, value = override.keys, override.value
+    if keys[:1] == ("tools",) and len(keys) == 2 and isinstance(value, dict):
+        before = _table(data, "tools").get(str(keys[1]))
+        return "effect" if _said(before, "effect") != value.get("effect") else None
+    if keys[:2] != ("tiers", "levels") or (len(keys) == 3 and not isinstance(value, dict)):
+        return None
+    levels = _table(_table(data, "tiers"), "levels")
+    if len(keys) == 3 and _said(levels.get(str(keys[2])), "deny") != value.get("deny"):
+        return "deny"
+    after = _table(_table(_put(data, override), "tiers"), "levels")
+    # a tier that comes to extend another one loses what the first denied
+    return "deny" if any(not _denied(levels, name) <= _denied(after, name) for name in levels) else None
+
+
+def can_stand(data: Json, keys: Keys) -> bool:
+    """Whether a value can be put at some keys: all but the last are there, and an index is of an item."""
+    for place, key in enumerate(keys, start=1):
+        if isinstance(key, int):
+            if not isinstance(data, list) or key >= len(data):
+                return False
+            data = data[key]
+        elif not isinstance(data, dict) or (key not in data and place < len(keys)):
+            return False
+        else:
+            data = data.get(key)
+    return bool(keys)
 
 
 def variants_of(data: Json) -> dict[str, tuple[str, ...]]:
@@ -85,10 +125,10 @@ def chosen_overrides(data: Json, choices: Mapping[str, str]) -> tuple[Override, 
 def overlay(data: Json, overrides: Iterable[Override]) -> Json:
     """The data with each override's value at its path, one after the other; what stays is shared.
 
-    An override of something that is not there changes nothing: it is a finding, V802.
+    An override of what is not there (V802), or of what no variant may change (V806), changes nothing.
     """
     for override in overrides:
-        if _can_stand(data, override.keys):
+        if _applies(data, override):
             data = _replaced(data, override.keys, override.value)
     return data
 
@@ -98,7 +138,7 @@ def moves(data: Json, overrides: Iterable[Override]) -> dict[Keys, Keys]:
     moved: dict[Keys, Keys] = {}
     for override in overrides:
         keys = override.keys
-        if _can_stand(data, keys):
+        if _applies(data, override):
             data = _replaced(data, keys, override.value)
             moved = {path: place for path, place in moved.items() if path[: len(keys)] != keys}
             moved[keys] = override.place
@@ -128,18 +168,31 @@ def _overrides(data: Json, experiment: str, variant: str) -> Iterator[Override]:
         yield Override(experiment, variant, path, value)
 
 
-def _can_stand(data: Json, keys: Keys) -> bool:
-    """Whether a value can be put at some keys: all but the last are there, and an index is of an item."""
-    for place, key in enumerate(keys, start=1):
-        if isinstance(key, int):
-            if not isinstance(data, list) or key >= len(data):
-                return False
-            data = data[key]
-        elif not isinstance(data, dict) or (key not in data and place < len(keys)):
-            return False
-        else:
-            data = data.get(key)
-    return bool(keys)
+def _applies(data: Json, override: Override) -> bool:
+    keys = override.keys
+    return is_open(keys) and can_stand(data, keys) and guarded(data, override) is None
+
+
+def _put(data: Json, override: Override) -> Json:
+    return _replaced(data, override.keys, override.value) if can_stand(data, override.keys) else data
+
+
+def _denied(levels: Mapping[str, Json], level: str) -> set[str]:
+    """What a tier denies, with what those it extends deny; a circle (T531) is cut where it closes."""
+    denied: set[str] = set()
+    way: list[str] = []
+    at: Json = level
+    while isinstance(at, str) and at in levels and at not in way:
+        way.append(at)
+        named = _said(levels[at], "deny")
+        if isinstance(named, list):
+            denied.update(name for name in named if isinstance(name, str))
+        at = _said(levels[at], "extends")
+    return denied
+
+
+def _said(owner: Json, key: str) -> Json:
+    return owner.get(key) if isinstance(owner, dict) else None
 
 
 def _replaced(data: Json, keys: Keys, value: Json) -> Json:
