@@ -53,7 +53,7 @@ def analyse_bare(text: str, scope: Mapping[str, Json]) -> Analysis:
     """What a bare expression reads and gives, and what is wrong with it; never raises on what is written.
 
     `scope` has a JSON Schema for each name. What a closed object lacks is E410 below `state`, E412 below `env`,
-    E413 below `args`, E414 below `run` and E411 elsewhere.
+    E413 below `args`, E414 below `run` and E411 elsewhere; `env` where it is not in scope is X02.
     """
     from agentctl.expressions import analyse
 

@@ -279,7 +279,8 @@ class Inference:
         word = (name.lineno, len(name.name))
         if name.name not in self._scope:
             hidden = [*self._locals]
-            self.problems.append(Problem("E411", *unknown_name(name.name, self._scope, hidden), *word))
+            code = "X02" if name.name == "env" else "E411"
+            self.problems.append(Problem(code, *unknown_name(name.name, self._scope, hidden), *word))
             return ANYTHING
         path: list[str | int] = []
         words = [word]

@@ -49,6 +49,10 @@ def unknown_name(name: str, scope: Mapping[str, Json], local: Iterable[str]) -> 
     message = f"unknown name `{name}`"
     if name in fields:
         return message, f"did you mean `state.{name}`?"
+    if name == "env":
+        return "a variable of the environment would get into a prompt or the state, and be kept", _ELSEWHERE[
+            name
+        ]
     if name in _ELSEWHERE:
         return message, _ELSEWHERE[name]
     if near := nearest(name, [*scope, *local]):

@@ -7,11 +7,12 @@ import keyword
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from agentctl.json import Json, decode, encode
 from agentctl.spec.hints import HintProblem, schema_of
 from agentctl.spec.nearest import nearest
-from agentctl.spec.python_source import Module, UnreadableSource, module_file, read_module
+from agentctl.spec.python_source import Module, Modules, OutsideFolder, UnreadableSource, module_file
 from agentctl.spec.wording import listed
 
 _OURS = ("idempotency_key", "context")
@@ -41,6 +42,8 @@ class PythonFunction:
     problem: str | None = None
     """Why there is no reading its parameters."""
     read_parameters: Json | None = None
+    returns: Json = None
+    """JSON Schema of its result from the hint; None when that says none."""
 
     @property
     def parameters(self) -> Json:
@@ -54,8 +57,11 @@ class PythonFunction:
         return f"{self.module}:{self.name}"
 
 
-def read_function(folder: Path, reference: str) -> PythonFunction:
-    """The function `module:function` under `folder`. Raises UnreadableSource."""
+def read_function(folder: Path, reference: str, modules: Modules | None = None) -> PythonFunction:
+    """The function `module:function` under `folder`. Raises UnreadableSource.
+
+    Who reads many hands in the `modules` read so far.
+    """
     folder = folder.absolute()
     dotted, name = _split(reference)
     file = module_file(folder, dotted)
@@ -65,10 +71,10 @@ def read_function(folder: Path, reference: str) -> PythonFunction:
         )
     if not file.resolve().is_relative_to(folder.resolve()):
         shown = file.relative_to(folder).as_posix()
-        raise UnreadableSource(
+        raise OutsideFolder(
             f"{shown} in {folder} is a link that leaves the folder", hint="copy the module into the folder"
         )
-    module = read_module(file, folder)
+    module = (modules or Modules()).read(file, folder)
     found = module.find(name)
     if found is None:
         raise UnreadableSource(f"no function `{name}` in {file}", hint=_near(name, _functions(module)))
@@ -82,23 +88,32 @@ def read_function(folder: Path, reference: str) -> PythonFunction:
     return replace(plain, problem=problem)
 
 
-def misfits(function: PythonFunction, parameters: Json) -> list[str]:
-    """Why `parameters`, a JSON Schema, does not fit the function; a sentence each."""
+class Misfit(NamedTuple):
+    """A parameter that does not fit, and why, as a sentence."""
+
+    parameter: str
+    why: str
+
+
+def misfits(function: PythonFunction, parameters: Json) -> list[Misfit]:
+    """Why `parameters`, a JSON Schema, does not fit the function: what it does not take, then what it needs."""
     if function.accepts_any and not function.arguments:
         return []
-    offered = list(parameters.get("properties", {}))
+    offered = parameters.get("properties", {})
     always = set(parameters.get("required", ()))
     taken = {*function.arguments, *_OURS}
     problems = [
-        f"`{name}` is in `parameters`, but `{function.name}` does not take it"
+        Misfit(name, f"`{name}` is in `parameters`, but `{function.name}` does not take it")
         for name in offered
         if name not in taken and not function.accepts_any
     ]
     for name in function.required:
         if name not in offered:
-            problems.append(f"`{function.name}` needs `{name}`, which is not in `parameters`")
-        elif name not in always and "default" not in parameters["properties"][name]:
-            problems.append(f"`{function.name}` needs `{name}`, which `parameters` lets a caller leave out")
+            why = f"`{function.name}` needs `{name}`, which is not in `parameters`"
+            problems.append(Misfit(name, why))
+        elif name not in always and "default" not in offered[name]:
+            why = f"`{function.name}` needs `{name}`, which `parameters` lets a caller leave out"
+            problems.append(Misfit(name, why))
     return problems
 
 
@@ -147,6 +162,7 @@ def _described(
         accepts_any=node.args.kwarg is not None,
         accepts_key="idempotency_key" in ours,
         accepts_context="context" in ours,
+        returns=_returned(node.returns, home),
     )
     if node.args.posonlyargs:
         name = node.args.posonlyargs[0].arg
@@ -174,6 +190,13 @@ def _parameters(arguments: list[ast.arg], defaults: dict[str, ast.expr], home: M
             properties[each.arg] |= _default(defaults[each.arg], properties[each.arg])
     required = [each.arg for each in arguments if each.arg not in defaults]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _returned(hint: ast.expr | None, home: Module) -> Json:
+    try:
+        return None if hint is None else schema_of(hint, home)
+    except (HintProblem, UnreadableSource):
+        return None  # a result is not refused for its hint: what cannot be read says nothing
 
 
 def _default(value: ast.expr, schema: Json) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -17,10 +17,41 @@ _HOPS = 10
 
 _MOST_BYTES = 1024 * 1024
 """Parsing takes 170 times a source's size in memory."""
+_KEPT_BYTES = 512 * 1024
+"""Of sources whose trees are kept."""
 
 
 class UnreadableSource(UsageError):
     """A Python tool that cannot be found or read."""
+
+
+class OutsideFolder(UnreadableSource):
+    """A Python tool whose module is a link to somewhere else."""
+
+
+class Modules:
+    """The modules read so far, so that the tools of one module cost one parse. When full it begins anew."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, Module] = {}
+        self._size = 0
+
+    def read(self, file: Path, folder: Path) -> Module:
+        """The module of a file. Raises UnreadableSource."""
+        module = self._kept.get(file)
+        if module is None or module.folder != folder:
+            source = _source(file)
+            module = Module(folder, file, _tree(source, file), self)
+            self._keep(module, len(source))
+        return module
+
+    def _keep(self, module: Module, size: int) -> None:
+        if self._size + size > _KEPT_BYTES:
+            self._kept.clear()
+            self._size = 0
+        if size <= _KEPT_BYTES:
+            self._kept[module.file] = module
+            self._size += size
 
 
 @dataclass(frozen=True)
@@ -30,6 +61,8 @@ class Module:
     folder: Path
     file: Path
     tree: ast.Module
+    modules: Modules = field(default_factory=Modules, repr=False, compare=False)
+    """Where those it imports from are read."""
 
     @cached_property
     def names(self) -> dict[str, ast.stmt]:
@@ -74,23 +107,12 @@ class Module:
         original = next(
             (alias.name for alias in statement.names if (alias.asname or alias.name) == name), name
         )
-        return read_module(file, self.folder), original
+        return self.modules.read(file, self.folder), original
 
 
 def read_module(file: Path, folder: Path) -> Module:
     """Parse a file. Raises UnreadableSource."""
-    try:
-        source = read_start(file, _MOST_BYTES + 1)
-        if len(source) > _MOST_BYTES:
-            raise UnreadableSource(f"{file} is larger than 1 MB: a tool's module is read before it is run")
-        tree = ast.parse(source, filename=str(file))
-    except OSError as error:
-        raise UnreadableSource(f"cannot read {file}: {error.strerror}") from error
-    except SyntaxError as error:
-        raise UnreadableSource(f"{file} is no Python: {error.msg} in line {error.lineno}") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise UnreadableSource(f"{file} is no Python: {error}") from error
-    return Module(folder, file, tree)
+    return Modules().read(file, folder)
 
 
 def module_file(folder: Path, dotted: str) -> Path | None:
@@ -100,6 +122,25 @@ def module_file(folder: Path, dotted: str) -> Path | None:
         if file.is_file():
             return file
     return None
+
+
+def _source(file: Path) -> bytes:
+    try:
+        source = read_start(file, _MOST_BYTES + 1)
+    except OSError as error:
+        raise UnreadableSource(f"cannot read {file}: {error.strerror}") from error
+    if len(source) > _MOST_BYTES:
+        raise UnreadableSource(f"{file} is larger than 1 MB: a tool's module is read before it is run")
+    return source
+
+
+def _tree(source: bytes, file: Path) -> ast.Module:
+    try:
+        return ast.parse(source, filename=str(file))
+    except SyntaxError as error:
+        raise UnreadableSource(f"{file} is no Python: {error.msg} in line {error.lineno}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UnreadableSource(f"{file} is no Python: {error}") from error
 
 
 def _chain(folder: Path, dotted: str) -> Iterator[Path]:

@@ -43,6 +43,12 @@ _SCHEMA_KEYS = (
     *(*_FREE, *_NUMBERS, *_COUNTS, *_TEXTS, *_TRUTHS),
     *(*_TYPES, *_TYPE_LISTS, *_TYPE_TABLES, "unevaluatedItems", "unevaluatedProperties"),
 )
+_FORMATS = (
+    *("date-time", "date", "time", "duration", "email", "idn-email", "hostname", "idn-hostname"),
+    *("ipv4", "ipv6", "uri", "uri-reference", "iri", "iri-reference", "uri-template", "uuid"),
+    *("json-pointer", "relative-json-pointer", "regex"),
+)
+"""Those of draft 2020-12, all of which are asserted."""
 _GROWS = {"append": "array", "extend": "array", "union": "array", "merge": "object"}
 
 
@@ -55,6 +61,7 @@ def type_faults(data: Json) -> Iterator[Fault]:
         yield from _fields(tool, "parameters", ("tools", name))
         if isinstance(tool, dict) and "returns" in tool:
             yield from _type(tool["returns"], ("tools", name, "returns"))
+            yield from _lost_references(tool["returns"], ("tools", name, "returns"))
     for name, agent in _table(data, "agents"):
         yield from _fields(agent, "output", ("agents", name))
 
@@ -62,6 +69,7 @@ def type_faults(data: Json) -> Iterator[Fault]:
 def _graph_types(graph: Json, keys: Keys) -> Iterator[Fault]:
     for name, type in _table(graph, "state"):
         yield from _state(type, (*keys, "state", name))
+        yield from _lost_references(type, (*keys, "state", name))
     for name, node in _table(graph, "nodes"):
         yield from _node_types(node, (*keys, "nodes", name))
 
@@ -82,6 +90,7 @@ def _fields(owner: Json, key: str, keys: Keys) -> Iterator[Fault]:
     fields = owner.get(key) if isinstance(owner, dict) else None
     if isinstance(fields, dict):
         yield from _type(fields, (*keys, key), is_object=True)
+        yield from _lost_references(fields, (*keys, key), is_object=True)
 
 
 def _type(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]:
@@ -127,6 +136,8 @@ def _schema(schema: Json, keys: Keys, *, extra: frozenset[str] = frozenset()) ->
         elif key in _TYPE_TABLES and isinstance(value, dict):
             for name, part in value.items():
                 yield from _type(part, (*here, name))
+                if key == "patternProperties":
+                    yield from _pattern(name, (*here, name), at_key=True)
         elif key not in _SCHEMA_KEYS and key not in extra and not key.startswith("x-"):
             meant = nearest(key, (*_SCHEMA_KEYS, *extra))
             hint = f"did you mean `{meant}`?" if meant else None
@@ -169,6 +180,25 @@ def _keyword(key: str, value: Json, keys: Keys) -> Iterator[Fault]:
         wrong = "a mapping"
     if wrong is not None:
         yield Fault("S102", keys, f"`{key}` takes {wrong}, and {told(value)} is none")
+    elif key == "pattern":
+        yield from _pattern(value, keys)
+    elif key == "format" and value not in _FORMATS:
+        meant = nearest(value, _FORMATS)
+        hint = f"did you mean `{meant}`?" if meant else f"the formats are {', '.join(_FORMATS)}"
+        yield Fault("S112", keys, f"unknown format {told(value)}, which nothing would check", hint)
+
+
+def _pattern(pattern: str, keys: Keys, *, at_key: bool = False) -> Iterator[Fault]:
+    from agentctl.spec.schema_parts import pattern_faults  # 40 ms, for files with patterns
+
+    yield from pattern_faults(pattern, keys, at_key=at_key)
+
+
+def _lost_references(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]:
+    if "$ref" in str(type):
+        from agentctl.spec.schema_parts import reference_faults  # as above
+
+        yield from reference_faults(type, keys, is_object=is_object)
 
 
 def _state(type: Json, keys: Keys) -> Iterator[Fault]:

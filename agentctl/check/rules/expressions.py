@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from agentctl.check.flow import FileModel, Graph, mapping, text
 from agentctl.check.place import at_key, at_value, at_word, did_you_mean
-from agentctl.check.sites import Sites
+from agentctl.check.sites import Site, Sites
 from agentctl.check.traffic import UNREADABLE, named_fields
 from agentctl.json import Json
 from agentctl.spec.finding import Finding
 from agentctl.spec.nearest import nearest
+
+_VARIABLE = re.compile(r"""env(?:\.|\[["'])(\w+)""")
 
 
 def problems_of_expressions(file: FileModel, sites: Sites) -> Iterator[Finding]:
@@ -59,6 +62,7 @@ def env_never_used(file: FileModel, sites: Sites) -> Iterator[Finding]:
         for ref in site.analysis.references
         if ref.root == "env" and ref.path
     }
+    used |= {match[1] for site in sites.all for match in _read_where_it_may_not(site)}
     used |= {_default_key_of(model) for _, model in file.entries("models")}
     if any("/" in written for written in _written_models(file)):
         used.add("OPENAI_API_KEY")
@@ -69,6 +73,13 @@ def env_never_used(file: FileModel, sites: Sites) -> Iterator[Finding]:
         if name not in used and name not in misspelt and not required and f"env.{name}" not in words:
             message = f"`env.{name}` is never used"
             yield at_key(file.document, "E415", ("env", name), message, "use it, or remove it")
+
+
+def _read_where_it_may_not(site: Site) -> Iterator[re.Match[str]]:
+    """The variables that are read where X02 says they may not be."""
+    for problem in site.analysis.problems:
+        if problem.code == "X02" and (match := _VARIABLE.match(site.text, problem.offset)):
+            yield match
 
 
 def _no_field(graph: Graph, name: str) -> tuple[str, str | None]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentctl.check.flow import END, FileModel, mapping, members_of, placed_names, text
-from agentctl.check.place import at_value, did_you_mean
+from agentctl.check.place import at_value, at_word, did_you_mean
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
+
+if TYPE_CHECKING:
+    from agentctl.spec.python_source import UnreadableSource
 
 _OWN_PROVIDERS = frozenset(("openai", "local", "scripted"))
 _OWN_MODELS = ("local", "scripted")
@@ -31,13 +35,22 @@ def unknown_tool(file: FileModel) -> Iterator[Finding]:
 
 
 def missing_function(file: FileModel) -> Iterator[Finding]:
-    """T516: a python function that is not where the file says."""
-    if not file.document.path.is_file():
-        return  # a file that was read from a recording has no folder to look in
+    """T516, X03: a python function that is not where the file says, or whose code lies outside the project."""
     for reference, keys in _python_references(file):
-        problem = _problem_of_function(file.document.value(keys)[0].parent, reference)
-        if problem is not None:
-            yield at_value(file.document, "T516", keys, *problem)
+        found = file.functions.find(reference, keys)
+        if isinstance(found, Exception):
+            message = _without_folder(file.functions.folder(keys), found.message)
+            yield at_value(file.document, _code_of(found), keys, message, found.hint)
+
+
+def unknown_server_or_store(file: FileModel) -> Iterator[Finding]:
+    """T506: an MCP server that `mcp:` does not have, or a store that `stores:` does not have."""
+    for section, title, name, keys in _servers_and_stores(file):
+        known = file.section(section)
+        if name not in known:
+            message = f"there is no {title} `{name}` under `{section}:`"
+            hint = did_you_mean(name, known)
+            yield at_word(file.document, "T506", keys, 0, len(name), message, hint)
 
 
 def unknown_tier(file: FileModel) -> Iterator[Finding]:
@@ -98,23 +111,28 @@ def unknown_node_at_limit(file: FileModel) -> Iterator[Finding]:
         yield at_value(file.document, "L704", target.keys, message, hint)
 
 
-def _problem_of_function(folder: Path, reference: str) -> tuple[str, str | None] | None:
-    """What is wrong with `module:function` under a folder, as a message and a hint; None when it is there."""
-    # needed by files with Python tools only
-    from agentctl.spec.functions import read_function
-    from agentctl.spec.python_source import UnreadableSource
+def _code_of(problem: UnreadableSource) -> str:
+    from agentctl.spec.python_source import OutsideFolder  # needed by files with Python tools only
 
-    try:
-        read_function(folder, reference)
-    except UnreadableSource as error:
-        return _without_folder(folder, error.message), error.hint
-    return None
+    return "X03" if isinstance(problem, OutsideFolder) else "T516"
 
 
 def _without_folder(folder: Path, message: str) -> str:
     """A message that says the same on every machine."""
     here = str(folder.absolute())
     return message.replace(f"{here}/", "").replace(f" in {here}", " beside this file")
+
+
+def _servers_and_stores(file: FileModel) -> Iterator[tuple[str, str, str, Keys]]:
+    """Every place that names one: the section it belongs to, what it is called, its name, and where."""
+    for tool, body in file.entries("tools"):
+        if (server := text(body.get("mcp"))) is not None:
+            yield "mcp", "MCP server", server.partition("/")[0], ("tools", tool, "mcp")
+        if (store := text(body.get("store"))) is not None:
+            yield "stores", "store", store, ("tools", tool, "store")
+    for keys, agent in file.agents_in_place:
+        if (archive := text(mapping(agent.get("context")).get("archive"))) is not None:
+            yield "stores", "store", archive, (*keys, "context", "archive")
 
 
 def _named(file: FileModel, verb: str) -> Iterator[tuple[str, Keys]]:

@@ -2,9 +2,185 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from agentctl.check.facts import Facts
-from agentctl.spec.finding import Finding
+from agentctl.check.flow import mapping, names_in, placed_names, text
+from agentctl.check.place import at_value, at_word
+from agentctl.check.secrets import secrets_in
+from agentctl.check.severity import severity_of
+from agentctl.check.tooling import Tooling
+from agentctl.json import Json
+from agentctl.spec.finding import Finding, Keys, Span
 
-RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = ()
+_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "fish", "cmd", "cmd.exe", "powershell", "pwsh"))
+_AUTHORITY = re.compile(r"(?:\w+\s+)?(?:https?://)?(?P<authority>(?:\$\{\{.*?\}\}|[^/$?#\s])*)")
+_TEMPLATE = re.compile(r"\$\{\{.*?\}\}")
+
+
+def looks_like_a_secret(facts: Facts) -> Iterator[Finding]:
+    """X01: a key or a password that is written into the file, a comment of it, or a prompt."""
+    folder = facts.document.path.parent
+    for name, content in facts.document.texts.items():
+        for number, line in enumerate(content.split("\n"), start=1):
+            for start, end in secrets_in(line):
+                span = Span(number, start + 1, number, end + 1)
+                message = f"`{line[start : start + 3]}…` looks like a secret"
+                hint = "read it from the environment, `${{ env.NAME }}`, and take it out of the history"
+                yield Finding("X01", severity_of("X01"), message, folder / name, span, "", hint)
+
+
+def secret_with_default(facts: Facts) -> Iterator[Finding]:
+    """X01: a secret whose value is its default in the file."""
+    for name, body in facts.file.entries("env"):
+        default = text(body.get("default"))
+        if body.get("secret") is True and default and not any(secrets_in(default)):
+            message = f"the secret `{name}` has its value in the file"
+            hint = "leave `default` out: a secret comes from the environment alone"
+            yield at_value(facts.document, "X01", ("env", name, "default"), message, hint)
+
+
+def command_outside_project(facts: Facts) -> Iterator[Finding]:
+    """X03: a program by a path that leaves the project."""
+    for kind in ("tools", "mcp"):
+        for name, body in facts.file.entries(kind):
+            program = next(iter(names_in(body.get("command"))), "")
+            keys: Keys = (kind, name, "command", 0)
+            if "/" in program and not program.startswith("/") and _leaves(facts, keys, program):
+                message = f"the program `{program}` lies outside the project, the folder of the root file"
+                hint = "copy it into the project, or name one that is installed"
+                yield at_value(facts.document, "X03", keys, message, hint)
+
+
+def address_of_arguments(facts: Facts) -> Iterator[Finding]:
+    """X04: an address whose host a model may choose."""
+    for name, tool in facts.tooling.tools.items():
+        http = text(tool.get("http"))
+        match = _AUTHORITY.match(http) if http is not None else None
+        authority = match["authority"] if match is not None else ""
+        templates = [*_TEMPLATE.finditer(authority)]
+        rest = _TEMPLATE.sub("", authority)
+        if match is None or not templates or rest.strip(":.0123456789") or "args." not in authority:
+            continue
+        if all("args." in template[0] for template in templates):
+            offset, length = match.start("authority"), len(authority)
+            message = "the address is made of arguments only, so a model may call any server"
+            hint = "write the host into the file, or take it from `env`"
+            yield at_word(facts.document, "X04", ("tools", name, "http"), offset, length, message, hint)
+
+
+def write_without_approval(facts: Facts) -> Iterator[Finding]:
+    """X05: a write that a model may call, and nobody is asked."""
+    tooling, agents = facts.tooling, facts.file.agents_in_place
+    listed = {name for _, agent in agents for name in names_in(agent.get("tools"))}
+    writes = {name for name in listed if name in tooling.tools and _is_certain_write(tooling, name)}
+    if tooling.tiers:
+        levels = mapping(facts.file.section("tiers").get("levels"))
+        for level, body in levels.items():
+            for name, keys in placed_names(mapping(body).get("tools"), ("tiers", "levels", level, "tools")):
+                tier = tooling.tiers[level]
+                if name in writes and name in tier.offered and name not in tier.approve:
+                    yield _unasked(facts, keys, name, f"a model of tier `{level}`")
+        return
+    for keys, agent in agents:
+        for name, place in placed_names(agent.get("tools"), (*keys, "tools")):
+            if name in writes:
+                yield _unasked(facts, place, name, "the model")
+
+
+def shell_string(facts: Facts) -> Iterator[Finding]:
+    """X07: a command that a shell would take apart."""
+    for kind in ("tools", "mcp"):
+        for name, body in facts.file.entries(kind):
+            words = names_in(body.get("command"))
+            keys: Keys = (kind, name, "command")
+            shell = words[0].rpartition("/")[2] if words else ""
+            if shell in _SHELLS and (place := _script_of(words)) is not None:
+                message = f"`{shell} {words[place - 1]}` runs a text as a program, with whatever gets into it"
+                hint = "name the program and each argument by itself; put a script into a file"
+                yield at_value(facts.document, "X07", (*keys, place), message, hint)
+            elif len(words) == 1 and re.search(r"\s", _TEMPLATE.sub("", words[0]).strip()):
+                message = "the command is one text, and no shell takes it apart"
+                hint = "write a list: the program, then each argument by itself"
+                yield at_value(facts.document, "X07", (*keys, 0), message, hint)
+
+
+def path_outside_project(facts: Facts) -> Iterator[Finding]:
+    """X06: a path that leaves the project (includes and prompts are looked at as they are read)."""
+    for keys, path in _paths(facts):
+        if _leaves(facts, keys, path):
+            message = f"`{path}` leaves the project, which is the folder of the root file"
+            yield at_value(facts.document, "X06", keys, message, "keep what a graph uses inside its project")
+
+
+def _paths(facts: Facts) -> Iterator[tuple[Keys, str]]:
+    for name, tool in facts.tooling.tools.items():
+        graph = text(tool.get("graph"))
+        if graph is not None and graph.endswith((".yaml", ".yml")):
+            yield ("tools", name, "graph"), graph
+        files = mapping(mapping(tool.get("sandbox")).get("files"))
+        for access in ("read", "write"):
+            for path, keys in placed_names(files.get(access), ("tools", name, "sandbox", "files", access)):
+                yield keys, path
+    for name, store in facts.file.entries("stores"):
+        if (path_of_store := text(store.get("path"))) is not None:
+            yield ("stores", name, "path"), path_of_store
+    for index, sink in enumerate(_list(facts.file.section("events").get("sinks"))):
+        if (path_of_sink := text(mapping(sink).get("path"))) is not None:
+            yield ("events", "sinks", index, "path"), path_of_sink
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _leaves(facts: Facts, keys: Keys, path: str) -> bool:
+    """Whether a path, from the file it stands in, leads out of the root file's folder, by its words or by a link."""
+    if "${{" in path:
+        return False
+    root = facts.document.path.parent
+    here = Path(os.path.normpath(facts.document.value(keys)[0].parent / path))
+    if not here.is_relative_to(root):
+        return True
+    try:
+        return here.exists() and not here.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False  # no name a file can have, or links in a circle: using it fails, and says why
+
+
+def _is_certain_write(tooling: Tooling, name: str) -> bool:
+    """Whether a tool writes, as the file says; what it does not say is T507's business."""
+    if tooling.kind(name) in ("graph", "agent"):
+        return any(_is_certain_write(tooling, reached) for reached in tooling.writes_reached(("tool", name)))
+    said = "effect" in tooling.tools[name] or tooling.kind(name) == "store"
+    return said and tooling.effect(name) == "write"
+
+
+def _unasked(facts: Facts, keys: Keys, name: str, who: str) -> Finding:
+    message = f"{who} may call `{name}`, which writes, and nobody is asked"
+    hint = "list it under `approve:` of a tier, or call it in a `tool:` node of its own"
+    return at_value(facts.document, "X05", keys, message, hint)
+
+
+def _script_of(words: tuple[str, ...]) -> int | None:
+    """Where the script stands that a shell is told to run."""
+    for place, word in enumerate(words[1:-1], start=1):
+        if re.fullmatch(r"-[a-z]*c|/[ck]|-Command|-EncodedCommand", word):
+            return place + 1
+        if not word.startswith(("-", "/")):
+            return None
+    return None
+
+
+RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    looks_like_a_secret,
+    secret_with_default,
+    command_outside_project,
+    address_of_arguments,
+    write_without_approval,
+    path_outside_project,
+    shell_string,
+)
