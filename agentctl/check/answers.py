@@ -9,6 +9,7 @@ from msgspec import Struct
 from agentctl.check.flow import FileModel, Graph, Work, mapping, names_in, result_saves, text
 from agentctl.check.shapes import keys_of, picked
 from agentctl.check.sites import Sites, answer_schema, field_schema
+from agentctl.check.tool_types import python_result
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
 
@@ -130,6 +131,8 @@ def _tool_answer(file: FileModel, name: str) -> Json:
         return field_schema(tool["returns"])
     if (graph := text(tool.get("graph"))) is not None:
         return _graph_answer(file, graph)
+    if "python" in tool:
+        return python_result(file, name)
     agent = file.agent_named(text(tool.get("agent")) or "")
     return {} if agent is None else answer_schema(agent.get("output"))
 

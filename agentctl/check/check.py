@@ -25,6 +25,7 @@ NAMES: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
     references.unknown_agent,
     references.unknown_tool,
     references.missing_function,
+    references.unknown_server_or_store,
     references.unknown_tier,
     references.unknown_model,
     references.unknown_provider,
@@ -52,6 +53,7 @@ GRAPH: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
     nesting.graphs_in_circle,
     nesting.waits_where_it_cannot,
     nesting.background_in_map,
+    nesting.background_without_placeholder,
     nesting.history_side_by_side,
     routers.arm_after_else,
     routers.routers_in_circle,
@@ -76,18 +78,25 @@ DATA: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
 """Rules about values and types."""
 
 _LATER = {
-    "tools": "tools",
-    "tiers": "tiers",
-    "models": "models",
-    "experiments": "experiments",
-    "tests": "tests",
+    "tools": ("tools",),
+    "arguments": ("tools",),
+    "retries": ("tools",),
+    "timeouts": ("tools", "models"),
+    "agents": ("agents",),
+    "tiers": ("tiers",),
+    "models": ("models",),
+    "experiments": ("experiments",),
+    "tests": ("tests",),
 }
-"""Families of the last phase, by the section without which they have nothing to say; each is loaded only then."""
+"""Families of the last phase, with the sections without which they have nothing to say; each is loaded only then."""
 _ALWAYS = ("limits", "security")
 
 _STEP = re.compile(r"[.\[]")
 _DECLARING = frozenset(
-    ("env", "models", "tools", "tiers", "agents", "state", "nodes", "routers", "graphs", "include")
+    (
+        *("env", "models", "mcp", "stores", "tools", "tiers", "agents"),
+        *("state", "nodes", "routers", "graphs", "include"),
+    )
 )
 
 
@@ -128,7 +137,9 @@ def _rules(document: Document, *, information: bool) -> Iterator[Finding]:
 
 def _last_phase(facts: Facts, *, information: bool) -> Iterator[Finding]:
     """What the rules about limits, tools, tiers, models, experiments, tests and security find."""
-    families = [family for section, family in _LATER.items() if section in facts.file.data]
+    families = [
+        family for family, sections in _LATER.items() if not facts.file.data.keys().isdisjoint(sections)
+    ]
     for family in (*families, *_ALWAYS):
         module = import_module(f"agentctl.check.rules.{family}")
         rules: tuple[Callable[[Facts], Iterator[Finding]], ...] = module.RULES

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from agentctl.check.functions import Functions
 from agentctl.json import Json
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys
@@ -151,6 +152,11 @@ class FileModel(Struct, frozen=True, eq=False, dict=True):
     @property
     def root(self) -> Graph:
         return self.graphs[0]
+
+    @cached_property
+    def functions(self) -> Functions:
+        """The Python functions that it names."""
+        return Functions(self.document)
 
     @cached_property
     def nested(self) -> Mapping[str, Graph]:

@@ -114,7 +114,7 @@ class Sites:
         for name, store in file.entries("stores"):
             yield from self._templates(store, tuple(store), ("stores", name), root, "", "env")
         for name, tool in file.entries("tools"):
-            scope = self._tool_scope(root, tool)
+            scope = self._tool_scope(root, name)
             yield from self._templates(tool, _TOOL_TEMPLATES, ("tools", name), root, "", scope)
         yield from self._bare(file.section("tiers").get("by"), ("tiers", "by"), root, "", "state")
         yield from self._of_agents()
@@ -225,7 +225,7 @@ class Sites:
             return {"state": _state_schema(graph), "run": self._run}
         return {"env": _closed(dict.fromkeys(self._file.section("env"), _TEXT)), "run": self._run}
 
-    def _tool_scope(self, graph: Graph, tool: Mapping[str, Json]) -> str:
+    def _tool_scope(self, graph: Graph, tool: str) -> str:
         """A scope with a tool's arguments in it."""
         arguments = self._arguments(tool)
         inner = f"env args:{arguments!r}"
@@ -233,13 +233,10 @@ class Sites:
             self._scopes[graph.name, inner] = {**self._scope(graph, "env"), "args": arguments}
         return inner
 
-    def _arguments(self, tool: Mapping[str, Json]) -> Json:
-        parameters = tool.get("parameters")
-        return (
-            {}
-            if not isinstance(parameters, dict)
-            else _closed({k: _schema(v) for k, v in parameters.items()})
-        )
+    def _arguments(self, tool: str) -> Json:
+        """What a tool takes; what a caller may leave out is a name to use, none the less."""
+        parameters = parameters_of(self._file, tool)
+        return {} if parameters is None else {**parameters, "required": [*parameters["properties"]]}
 
     def _item_scope(self, graph: Graph, scope: str, name: str, item: Json) -> str:
         """A scope with an item's name in it, as work of a map sees it."""

@@ -10,6 +10,7 @@ import pytest
 from agentctl.errors import UsageError
 from agentctl.json import Json
 from agentctl.spec.functions import PythonFunction, misfits, read_function
+from agentctl.spec.python_source import Modules
 
 
 def write(folder: Path, **files: str) -> None:
@@ -195,13 +196,51 @@ def test_parameters_that_do_not_fit_the_function_are_named(tmp_path: Path) -> No
     function = function_of(tmp_path, "def f(a, b, c=1): ...")
     schema = {"properties": {"a": {}, "b": {}, "z": {}}, "required": ["a"]}
     assert misfits(function, schema) == [
-        "`z` is in `parameters`, but `f` does not take it",
-        "`f` needs `b`, which `parameters` lets a caller leave out",
+        ("z", "`z` is in `parameters`, but `f` does not take it"),
+        ("b", "`f` needs `b`, which `parameters` lets a caller leave out"),
     ]
     assert misfits(function, {"properties": {"a": {}, "b": {"default": 1}}, "required": ["a"]}) == []
     assert misfits(function, {"properties": {"a": {}}, "required": ["a"]}) == [
-        "`f` needs `b`, which is not in `parameters`"
+        ("b", "`f` needs `b`, which is not in `parameters`")
     ]
+
+
+@pytest.mark.parametrize(
+    ("hint", "schema"),
+    [
+        ("", None),
+        (" -> str", {"type": "string"}),
+        (" -> 'list[Page]'", {"type": "array", "items": {"type": "integer"}}),
+        (" -> Iterator[str]", None),
+        (" -> Elsewhere", None),
+    ],
+)
+def test_the_type_of_a_result_is_read_from_its_hint_where_that_says_one(
+    tmp_path: Path, hint: str, schema: Json
+) -> None:
+    source = f"from broken import Elsewhere\nPage = int\ndef f(){hint}: ..."
+    write(tmp_path, broken="def (")
+    assert function_of(tmp_path, source).returns == schema
+
+
+def test_the_functions_of_one_module_are_read_with_one_parse(tmp_path: Path) -> None:
+    write(tmp_path, tools="from parts import g\ndef f(): ...", parts="def g(): ...\ndef h(): ...")
+    modules = Modules()
+    assert read_function(tmp_path, "tools:g", modules).name == "g"
+    write(tmp_path, tools="", parts="")
+    assert [read_function(tmp_path, f"parts:{name}", modules).name for name in "gh"] == ["g", "h"]
+    assert read_function(tmp_path, "tools:f", modules).name == "f"
+
+
+def test_only_so_much_source_is_kept_parsed(tmp_path: Path) -> None:
+    filler = f"X = '{'x' * 300_000}'\n"
+    write(tmp_path, one=f"{filler}def f(): ...", two=f"{filler}def f(): ...")
+    modules = Modules()
+    assert read_function(tmp_path, "one:f", modules).name == "f"
+    assert read_function(tmp_path, "two:f", modules).name == "f"
+    write(tmp_path, one="")
+    with pytest.raises(UsageError, match="no function `f`"):
+        read_function(tmp_path, "one:f", modules)
 
 
 @pytest.mark.parametrize("link", ["tools.py", "tools"])

@@ -133,6 +133,17 @@ def background_in_map(file: FileModel) -> Iterator[Finding]:
                 yield at_value(file.document, "G227", (*work.keys, "graph"), message, hint)
 
 
+def background_without_placeholder(file: FileModel) -> Iterator[Finding]:
+    """T521: work in the background saves a field, and nothing says how that reads until then."""
+    for graph in file.graphs:
+        for work in graph.works:
+            if work.data.get("background") is True and work.saves and "placeholder" not in work.data:
+                fields = ", ".join(f"`{save.field}`" for save in work.saves)
+                message = f"{fields} comes with a later turn, and there is no `placeholder` to read until then"
+                hint = "add it to the node, as in `placeholder: still reading`"
+                yield at_key(file.document, "T521", (*work.keys, "save"), message, hint)
+
+
 def history_side_by_side(file: FileModel) -> Iterator[Finding]:
     """G228: branches or items that would write one conversation at once."""
     for graph in file.graphs:
