@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agentctl.check.severity import severity_of
 from agentctl.spec.document import Document
-from agentctl.spec.finding import Finding, Span
+from agentctl.spec.finding import Finding, Fix, Span
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#\s*agentctl:\s*allow\b(?P<rest>[^\n]*)")
 _REST = re.compile(r"\s+(?P<code>[A-Z]\w{2,3})\b(?:\s+because\b\s*(?P<reason>.*\S))?")
@@ -25,24 +25,35 @@ class Allowance(Struct, frozen=True):
     span: Span
     code: str | None
     reason: str | None
+    whole: Span
+    """What goes with the comment: the blanks before it, or the line that it has for itself."""
 
 
-def apply_allowances(document: Document, findings: list[Finding], *, is_complete: bool) -> list[Finding]:
+def apply_allowances(
+    document: Document, findings: list[Finding], *, is_complete: bool, information: bool = False
+) -> list[Finding]:
     """The findings that are left, and those about the comments themselves.
 
     `is_complete` says that all rules were tried; else, as in a part for other files, a comment may yet be needed.
+    `information` says that those were, too, which only inform.
     A comment without its reason still silences: it is an error in its own right, one for one cause.
     """
     left = list(findings)
+    # an error may hide what the comment is for: then it is not certain that the comment can go
+    mends = all(finding.severity != "error" for finding in findings)
     about_comments: list[Finding] = []
+
+    def was_tried(allowance: Allowance) -> bool:
+        return information or severity_of(str(allowance.code)) != "information"
+
     for allowance in _allowances(document):
         silenced = next((finding for finding in left if _speaks_of(allowance, finding)), None)
         if silenced is not None:
             left.remove(silenced)
         if allowance.code is None or allowance.reason is None:
             about_comments.append(_without_reason(allowance))
-        elif silenced is None and is_complete and allowance.file == document.path:
-            about_comments.append(_for_nothing(allowance))
+        elif silenced is None and is_complete and allowance.file == document.path and was_tried(allowance):
+            about_comments.append(_for_nothing(allowance, mends=mends))
     return [*left, *about_comments]
 
 
@@ -58,9 +69,15 @@ def _allowances(document: Document) -> Iterator[Allowance]:
                 alone = not line[: match.start()].strip()
                 span = Span(number, match.start() + 1, number, len(line.rstrip()) + 1)
                 code, reason = (rest["code"], rest["reason"]) if rest else (None, None)
-                yield Allowance(
-                    folder / name, _next_line(lines, number) if alone else number, span, code, reason
-                )
+                of = _next_line(lines, number) if alone else number
+                yield Allowance(folder / name, of, span, code, reason, _whole(line, span, alone=alone))
+
+
+def _whole(line: str, comment: Span, *, alone: bool) -> Span:
+    if alone:
+        return Span(comment.line, 1, comment.line + 1, 1)
+    begin = len(line[: comment.column - 1].rstrip()) + 1
+    return Span(comment.line, begin, comment.line, comment.end_column)
 
 
 def _next_line(lines: list[str], number: int) -> int:
@@ -87,8 +104,7 @@ def _without_reason(allowance: Allowance) -> Finding:
     return Finding("S130", severity_of("S130"), message, allowance.file, allowance.span, "", hint)
 
 
-def _for_nothing(allowance: Allowance) -> Finding:
-    message = f"there is no {allowance.code} to allow on line {allowance.line}"
-    return Finding(
-        "S131", severity_of("S131"), message, allowance.file, allowance.span, "", "remove the comment"
-    )
+def _for_nothing(allowance: Allowance, *, mends: bool) -> Finding:
+    message, hint = f"there is no {allowance.code} to allow on line {allowance.line}", "remove the comment"
+    fix = Fix(allowance.whole, "") if mends else None
+    return Finding("S131", severity_of("S131"), message, allowance.file, allowance.span, hint=hint, fix=fix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +22,15 @@ class Files:
     paths: tuple[Path, ...]
     """As they were found or named."""
     unread: tuple[Unread, ...] = ()
-    texts: dict[Path, str] = field(default_factory=dict)
+    texts: Mapping[Path, str] = field(default_factory=dict)
     """By absolute path."""
 
     def read(self, path: Path) -> Document:
         """One of the files with its parts. Raises UsageError when it cannot be read."""
-        return read_document(path, self._text)
+        return read_document(path, self.text)
 
-    def _text(self, path: Path) -> str:
+    def text(self, path: Path) -> str:
+        """The text of a file or of a part, by its absolute path."""
         text = self.texts.get(path)
         return read_text(path) if text is None else text
 

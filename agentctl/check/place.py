@@ -39,6 +39,16 @@ def at_word(
     return _finding(code, document.inside(keys, offset, length), keys, message, hint, fix)
 
 
+def mend_word(document: Document, keys: Keys, offset: int, length: int, text: str) -> Fix | None:
+    """What puts a text in place of some characters of another.
+
+    None where these are written in another way than they read, folded or escaped: there it could say something else.
+    """
+    _, span = document.inside(keys, offset, length)
+    as_it_reads = span.line == span.end_line and span.end_column - span.column == length
+    return Fix(span, text) if as_it_reads else None
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """A hint with the nearest word, if one is near."""
     best = nearest(word, words)

@@ -9,7 +9,7 @@ from jinja2 import nodes
 
 from agentctl.expressions.extent import extent
 from agentctl.expressions.parse import Parsed
-from agentctl.expressions.problem import Problem
+from agentctl.expressions.problem import Mend, Problem
 from agentctl.expressions.signatures import (
     CHOOSING,
     FILTER_HINTS,
@@ -19,7 +19,7 @@ from agentctl.expressions.signatures import (
     Signature,
 )
 from agentctl.expressions.words import list_of
-from agentctl.spec.nearest import nearest
+from agentctl.spec.nearest import clearly_nearest, nearest
 
 _PLAIN = (
     nodes.Output,
@@ -220,7 +220,10 @@ def _unknown(
     words = sorted(known)
     near = nearest(name, words)
     hint = hints.get(name) or (f"did you mean `{near}`?" if near else f"there are {list_of(words, 40)}")
-    return Problem("E404", f"unknown {kind} `{name}`", hint, *place)
+    mend = None
+    if near and name not in hints and place[1] == len(name) and clearly_nearest(name, words):
+        mend = Mend(*place, near)
+    return Problem("E404", f"unknown {kind} `{name}`", hint, *place, mend)
 
 
 def _count(number: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentctl.expressions.problem import Problem
+from agentctl.expressions.problem import Mend, Problem
 from agentctl.expressions.types import fields_of
 from agentctl.json import Json
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _WRAPPED = re.compile(r"\s*(\$\{\{|\{\{|\$\{)(.*)", re.DOTALL)
 _MEANT = re.compile(r"(?<!\$)\{\{-?\s*([A-Za-z_]\w*)([^{}]*)\}\}|\$\{\s*([A-Za-z_]\w*)([^{}]*)\}")
+_PLAIN_START = re.compile(r"[A-Za-z_(](?!.*(?:: | #))[^\r\n]*(?<!:)\Z")
+"""Text that YAML reads as plain text wherever it stands."""
 _RAW = re.compile(r"\{%[-+]?\s*raw\s*-?%\}\s*\Z")
 
 
@@ -37,9 +39,14 @@ def wrapped(parsed: Parsed) -> Wrapped | None:
     opening = match[1]
     inner = match[2].rstrip()
     closing = "}" if opening == "${" else "}}"
+    is_closed = inner.endswith(closing)
     inner = inner.removesuffix(closing)
+    bare = inner.strip()
+    mend = None
+    if is_closed and _PLAIN_START.match(bare) and closing not in bare:
+        mend = Mend(0, len(parsed.text), bare)
     message = f"`{opening}` in a bare expression, which needs no braces"
-    problem = Problem("E401", message, f"write `{inner.strip()}`", match.start(1), len(opening))
+    problem = Problem("E401", message, f"write `{bare}`", match.start(1), len(opening), mend)
     return Wrapped(problem, inner, match.start(2))
 
 
@@ -69,5 +76,6 @@ def braces_in(text: str, offset: int, scope: Mapping[str, Json]) -> Iterator[Pro
         if name not in scope and name not in fields:
             continue  # `${HOME}` in a text about shells is text
         meant = name if name in scope else f"state.{name}"
-        hint = f"write `${{{{ {meant}{rest.rstrip().removesuffix('-').rstrip()} }}}}`"
-        yield Problem("E405", f"`{match[0]}` is plain text here", hint, offset + match.start(), len(match[0]))
+        right = f"${{{{ {meant}{rest.rstrip().removesuffix('-').rstrip()} }}}}"
+        mend = Mend(offset + match.start(), len(match[0]), right)
+        yield Problem("E405", f"`{match[0]}` is plain text here", f"write `{right}`", *mend[:2], mend)

@@ -11,10 +11,10 @@ from jinja2 import nodes
 from agentctl.expressions.extent import extent
 from agentctl.expressions.facts import Place, facts
 from agentctl.expressions.filter_types import FilterTypes
-from agentctl.expressions.lookups import LOOP_TYPES, Step, no_field, unknown_name
+from agentctl.expressions.lookups import LOOP_TYPES, Step, field_meant, no_field, unknown_name
 from agentctl.expressions.operations import arithmetic, comparison_problem
 from agentctl.expressions.parse import Parsed
-from agentctl.expressions.problem import Comparison, Problem, Reference
+from agentctl.expressions.problem import Comparison, Mend, Problem, Reference
 from agentctl.expressions.types import (
     ANYTHING,
     BOOLEAN,
@@ -280,7 +280,9 @@ class Inference:
         if name.name not in self._scope:
             hidden = [*self._locals]
             code = "X02" if name.name == "env" else "E411"
-            self.problems.append(Problem(code, *unknown_name(name.name, self._scope, hidden), *word))
+            said = unknown_name(name.name, self._scope, hidden)
+            mend = Mend(*word, f"state.{name.name}") if said[1] == field_meant(name.name) else None
+            self.problems.append(Problem(code, *said, *word, mend))
             return ANYTHING
         path: list[str | int] = []
         words = [word]

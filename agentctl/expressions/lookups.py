@@ -48,7 +48,7 @@ def unknown_name(name: str, scope: Mapping[str, Json], local: Iterable[str]) -> 
     fields = fields_of(scope.get("state", {}))
     message = f"unknown name `{name}`"
     if name in fields:
-        return message, f"did you mean `state.{name}`?"
+        return message, field_meant(name)
     if name == "env":
         return "a variable of the environment would get into a prompt or the state, and be kept", _ELSEWHERE[
             name
@@ -60,6 +60,11 @@ def unknown_name(name: str, scope: Mapping[str, Json], local: Iterable[str]) -> 
     if near := nearest(name, fields):
         return message, f"did you mean `state.{near}`?"
     return message, f"there are {list_of([*scope, *local])}" if scope else None
+
+
+def field_meant(name: str) -> str:
+    """The hint for a name that is a field's."""
+    return f"did you mean `state.{name}`?"
 
 
 def no_field(whole: str, key: str | int | None, type: Json, code: str) -> Said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agentctl.errors import AgentctlError
 from agentctl.json import Json
@@ -27,6 +28,14 @@ class ExpressionError(AgentctlError):
         self.length = length
 
 
+class Mend(NamedTuple):
+    """What belongs in place of `length` characters of an expression's text."""
+
+    offset: int
+    length: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with an expression; `offset` and `length` in characters of its text."""
@@ -36,6 +45,8 @@ class Problem:
     hint: str | None
     offset: int
     length: int
+    mend: Mend | None = None
+    """What is certainly meant, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from agentctl.json import Json
 from agentctl.spec.fault import told
-from agentctl.spec.finding import Finding, Keys, Span, path_text
+from agentctl.spec.finding import Finding, Fix, Keys, Span, path_text
+from agentctl.spec.model import FileSpec
 from agentctl.spec.nearest import nearest
 from agentctl.spec.source import Source, read_source
 
@@ -132,13 +133,22 @@ class _Gathering:
             add("S102", source, (), f"a file is a mapping of keys, and this is {kind}")
         elif "agentctl" not in data:
             if not any(nearest(key, ("agentctl",)) for key in data):
-                span = Span(1, 1, 1, 1)
-                message, hint = "`agentctl: 1` is missing", "it says which version of the language this is"
-                self.merged.findings.append(Finding("S100", "error", message, source.path, span, hint=hint))
+                self.merged.findings.append(_without_version(source))
         elif isinstance(data["agentctl"], bool) or data["agentctl"] != VERSION:
             said = told(data["agentctl"])
             hint = f"this version of agentctl reads `agentctl: {VERSION}`"
             add("S100", source, ("agentctl",), f"version {said} of the language is not known", hint)
+
+
+def _without_version(source: Source) -> Finding:
+    """The key that is missing; put before the first one where all others are keys of a graph's file."""
+    fix, root = None, source.root
+    is_graph = all(key in FileSpec.__struct_encode_fields__ or key.startswith("x-") for key in source.data)
+    if is_graph and source.data and root is not None and not root.flow:
+        at = source.span(root.start, root.start)
+        fix = Fix(at, f"agentctl: {VERSION}\n" + " " * (at.column - 1))
+    message, hint = "`agentctl: 1` is missing", "it says which version of the language this is"
+    return Finding("S100", "error", message, source.path, Span(1, 1, 1, 1), hint=hint, fix=fix)
 
 
 def merge(path: Path, text: str, read: Reader, resolve: Callable[[Path], Path]) -> Merged:

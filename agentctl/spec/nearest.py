@@ -20,6 +20,13 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     return _nearest(word, known if len(known) <= _MANY else _likely(word, known))
 
 
+def clearly_nearest(word: str, words: Iterable[str]) -> str | None:
+    """The nearest word when no other is near: then it is what was meant."""
+    known = tuple(words)
+    best = nearest(word, known)
+    return best if nearest(word, (other for other in known if other != best)) is None else None
+
+
 def _likely(word: str, words: tuple[str, ...]) -> tuple[str, ...]:
     """Of very many words, in their order, those that share the most pairs of letters with this one."""
     index, shared = _pair_index(words), Counter[int]()

@@ -168,10 +168,12 @@ class _Builder:
         value = core_value(text)
         why = doubt(text, value)
         if why is not None:
-            quoted = f'"{text}"'
+            quoted = quote(text)
             message = f"`{text}` is {why}"
             hint = f"write {quoted} if it is text"
-            self.problems.append(Problem("Y008", message, start, end, hint, severity="warning"))
+            # what is text here stays what it is in quotes; of a number nobody knows which was meant
+            mend = quoted if isinstance(value, str) else None
+            self.problems.append(Problem("Y008", message, start, end, hint, mend, severity="warning"))
         return Node(start, end, "scalar", value=value)
 
     def _said(self, event: ScalarEvent) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from agentctl.check.flow import FileModel, Graph, mapping, text
-from agentctl.check.place import at_key, at_value, at_word, did_you_mean
+from agentctl.check.place import at_key, at_value, at_word, did_you_mean, mend_word
 from agentctl.check.sites import Site, Sites
 from agentctl.check.traffic import UNREADABLE, named_fields
 from agentctl.json import Json
@@ -20,7 +21,7 @@ def problems_of_expressions(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """E401-E414, E434: whatever the analysis of an expression finds, at its word."""
     for site in sites.all:
         for problem in site.analysis.problems:
-            yield at_word(
+            finding = at_word(
                 file.document,
                 problem.code,
                 site.keys,
@@ -29,6 +30,8 @@ def problems_of_expressions(file: FileModel, sites: Sites) -> Iterator[Finding]:
                 problem.message,
                 problem.hint,
             )
+            mend = mend_word(file.document, site.keys, *problem.mend) if problem.mend else None
+            yield replace(finding, fix=mend) if mend else finding
 
 
 def unknown_saved_field(file: FileModel) -> Iterator[Finding]:
