@@ -101,6 +101,8 @@ class Executor:
 
     async def _drive(self) -> Ended:
         turn, passage = self.turn, self.passage
+        if passage.next in turn.graph.routers:
+            self._begin_at_router()
         while passage.next != END:
             if self.watch.stopping:
                 raise asyncio.CancelledError
@@ -114,6 +116,15 @@ class Executor:
                 await asyncio.sleep(0)
                 self._yielded = time.monotonic()
         return self._finished()
+
+    def _begin_at_router(self) -> None:
+        """A `start` that is a router decides before the first step; it does no work, so nothing is kept of it."""
+        passage = self.passage
+        try:
+            passage.next = self._follow(passage.next).node
+        except (NodeError, ExpressionError) as broken:
+            failure = error_record(_as_node_error(broken))
+            passage.next, passage.failure = END, {"node": passage.next, **failure}
 
     def _finished(self) -> Ended:
         limit, failure = self.passage.limit, self.passage.failure
@@ -215,7 +226,12 @@ class Executor:
         chosen = node.then if target is None or target == "skip" else target
         if self.passage.limit is not None and turn.graph.limits.on_limit == node.name:
             return Routed(END, ())
-        routed = route(turn.graph, chosen, turn.names)
+        return self._follow(chosen)
+
+    def _follow(self, target: str) -> Routed:
+        """Through routers to a node or the end. Raises NodeError, ExpressionError."""
+        turn = self.turn
+        routed = route(turn.graph, target, turn.names)
         if routed.via and turn.events.wants("route.decided"):
             for router, to in routed.via:
                 turn.events.publish("route.decided", turn.step, str(turn.step), router=router, to=to)

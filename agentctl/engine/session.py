@@ -153,7 +153,7 @@ class Session:
             recording = await self.store.load_file(history.file)
             refuse_changes(self.graph, recording, pending.next, accept=request.accept_changes)
             await self.store.save_file(self.graph.digest, self.graph.recording)
-        if pending.next not in (END, *self.graph.nodes):
+        if pending.next not in (END, *self.graph.nodes, *self.graph.routers):
             raise UsageError(
                 f"the suspended turn would go on at `{pending.next}`, which the file has no more",
                 hint="bring it back, or give the turn up: run with --abandon",

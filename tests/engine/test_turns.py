@@ -83,6 +83,28 @@ def test_a_loop_of_set_nodes_ends_where_its_router_says() -> None:
     assert at.records()[-2]["next"] == "end"
 
 
+def test_a_start_that_is_a_router_decides_before_the_first_step() -> None:
+    at_router = COUNTER.replace("start: more", "start: enough")
+    counted = bench(at_router)
+    outcome = counted.run(goal=2)
+    assert (outcome.status, outcome.steps, outcome.output) == ("done", 2, {"n": 2})
+    assert counted.replay().identical
+    nothing = bench(at_router)
+    assert nothing.run(goal=0).steps == 0
+    assert nothing.seen.types().count("route.decided") == 1
+    assert nothing.replay().identical
+
+
+def test_a_start_that_is_a_router_and_cannot_decide_fails_the_turn() -> None:
+    broken = bench(
+        COUNTER.replace("start: more", "start: enough").replace("state.n >= state.goal", "state.log[7] > 1")
+    )
+    outcome = broken.run(goal=2)
+    assert (outcome.status, outcome.steps, outcome.exit_code) == ("failed", 0, 4)
+    assert outcome.error["node"] == "enough"
+    assert broken.replay().identical
+
+
 def test_keep_drops_the_oldest_and_says_so() -> None:
     at = bench(COUNTER)
     at.run(goal=4)
