@@ -61,7 +61,7 @@ def answer_of(file: FileModel, work: Work, sites: Sites) -> Json:
             agent = file.agent_of(work)
             return {} if agent is None else answer_schema(agent.get("output"))
         case "tool":
-            return _tool_answer(file, work.name_of("tool") or "")
+            return answer_of_tool(file, work.name_of("tool") or "")
         case "graph":
             return _graph_answer(file, work.name_of("graph") or "")
         case "map":
@@ -125,7 +125,7 @@ def _placeholder(graph: Graph, work: Work, sites: Sites) -> Iterator[Written]:
         yield Written("the placeholder is", "the placeholder", graph, work.saves[0].field, value, place)
 
 
-def _tool_answer(file: FileModel, name: str) -> Json:
+def answer_of_tool(file: FileModel, name: str) -> Json:
     tool = mapping(file.section("tools").get(name))
     if "returns" in tool:
         return field_schema(tool["returns"])
