@@ -11,7 +11,7 @@ from agentctl.check.allow import apply_allowances
 from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, read_flow
 from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers
-from agentctl.check.sites import Sites
+from agentctl.check.sites import Analyses, Sites
 from agentctl.check.traffic import traffic_of
 from agentctl.spec.document import Document, read_document
 from agentctl.spec.finding import Finding
@@ -82,11 +82,12 @@ _LATER = {
     "arguments": ("tools",),
     "retries": ("tools",),
     "timeouts": ("tools", "models"),
-    "agents": ("agents",),
+    "unused": ("tools", "agents"),
     "tiers": ("tiers",),
     "models": ("models",),
     "experiments": ("experiments",),
     "tests": ("tests",),
+    "surface": ("events",),
 }
 """Families of the last phase, with the sections without which they have nothing to say; each is loaded only then."""
 _ALWAYS = ("limits", "security")
@@ -103,8 +104,16 @@ _DECLARING = frozenset(
 def check(document: Document, *, information: bool = False) -> list[Finding]:
     """Every finding about a document, allowed ones left out; `information` asks for those of that severity too."""
     is_complete = document.spec is not None and not document.is_part
-    findings = _in_order((*document.findings, *_rules(document, information=information)), document.path)
-    return _in_order(apply_allowances(document, findings, is_complete=is_complete), document.path)
+    seen: Analyses = {}
+    findings = _in_order(
+        (*document.findings, *_rules(document, seen, information=information)), document.path
+    )
+    if document.spec is not None and "experiments" in document.data:
+        # needed by files with experiments only
+        from agentctl.check.worlds import in_all_worlds
+
+        findings = in_all_worlds(document, findings, lambda world: _rules(world, seen, is_base=False))
+    return _in_order(apply_allowances(document, findings, is_complete=is_complete, information=information), document.path)
 
 
 def check_file(path: Path, *, information: bool = False) -> list[Finding]:
@@ -112,12 +121,14 @@ def check_file(path: Path, *, information: bool = False) -> list[Finding]:
     return check(read_document(path), information=information)
 
 
-def _rules(document: Document, *, information: bool) -> Iterator[Finding]:
+def _rules(
+    document: Document, seen: Analyses, *, is_base: bool = True, information: bool = False
+) -> Iterator[Finding]:
     broken = [finding for finding in document.findings if finding.severity == "error"]
     if document.is_part or not isinstance(document.data, dict) or any(map(_hides_the_rest, broken)):
         return
     file = read_flow(document)
-    sites = Sites(file)
+    sites = Sites(file, seen)
     names = [finding for rule in NAMES for finding in rule(file)]
     names += [finding for rule in EXPRESSIONS for finding in rule(file, sites)]
     entries = {_entry(finding.path) for finding in broken}
@@ -132,10 +143,10 @@ def _rules(document: Document, *, information: bool) -> Iterator[Finding]:
     yield from fields.field_never_read(file, traffic)
     yield from fields.field_never_written(file, traffic)
     yield from fields.read_before_written(file, traffic, sites)
-    yield from _last_phase(Facts(file, sites), information=information)
+    yield from _last_phase(Facts(file, sites), is_base=is_base, information=information)
 
 
-def _last_phase(facts: Facts, *, information: bool) -> Iterator[Finding]:
+def _last_phase(facts: Facts, *, is_base: bool, information: bool) -> Iterator[Finding]:
     """What the rules about limits, tools, tiers, models, experiments, tests and security find."""
     families = [
         family for family, sections in _LATER.items() if not facts.file.data.keys().isdisjoint(sections)

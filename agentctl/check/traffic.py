@@ -60,7 +60,7 @@ def _summary_field(file: FileModel, work: Work) -> Iterator[tuple[str, Keys]]:
 
 
 def _fields_read(file: FileModel, graph: Graph, sites: Sites) -> set[str]:
-    """Every field that something reads: expressions, outputs, histories, tiers, and what variants put in place."""
+    """Every field that something reads: expressions, outputs, histories and tiers."""
     read = {field for site in sites.of(graph) for field, _ in site.fields_read()}
     if any(_reads_whole_state(site.analysis.references) for site in sites.of(graph)):
         read.update(graph.fields)
@@ -68,8 +68,7 @@ def _fields_read(file: FileModel, graph: Graph, sites: Sites) -> set[str]:
     for name, keys in named_fields(file, graph):
         if keys[len(graph.keys)] != "input":
             read.add(name)
-    words = " ".join(file.words_of_variants)
-    return read | {name for name in graph.fields if f"state.{name}" in words}
+    return read
 
 
 def _reads_whole_state(references: tuple[object, ...]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agentctl.errors import UsageError
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
+from agentctl.spec.known_keys import known_keys
 from agentctl.spec.nearest import nearest
 
 SECTIONS = ("models", "agents", "tools", "nodes", "routers", "limits", "tiers")
@@ -74,17 +75,37 @@ def guarded(data: Json, override: Override) -> str | None:
 
 
 def can_stand(data: Json, keys: Keys) -> bool:
-    """Whether a value can be put at some keys: all but the last are there, and an index is of an item."""
-    for place, key in enumerate(keys, start=1):
+    """Whether a value can be put at some keys: something is there, or a key could be that the language has there."""
+    there = depth(data, keys)
+    if there == len(keys):
+        return bool(keys)
+    owner = value_at(data, keys[:there])
+    return there == len(keys) - 1 and isinstance(owner, dict) and keys[-1] in known_keys(keys[:-1])
+
+
+def applies(data: Json, override: Override) -> bool:
+    """Whether an override has something to replace, and may."""
+    keys = override.keys
+    return is_open(keys) and can_stand(data, keys) and guarded(data, override) is None
+
+
+def depth(data: Json, keys: Keys) -> int:
+    """How many of the keys lead to something."""
+    for place, key in enumerate(keys):
         if isinstance(key, int):
             if not isinstance(data, list) or key >= len(data):
-                return False
-            data = data[key]
-        elif not isinstance(data, dict) or (key not in data and place < len(keys)):
-            return False
-        else:
-            data = data.get(key)
-    return bool(keys)
+                return place
+        elif not isinstance(data, dict) or key not in data:
+            return place
+        data = data[key]
+    return len(keys)
+
+
+def value_at(data: Json, keys: Keys) -> Json:
+    """What stands at keys that lead to something."""
+    for key in keys:
+        data = data[key]
+    return data
 
 
 def variants_of(data: Json) -> dict[str, tuple[str, ...]]:
@@ -125,12 +146,21 @@ def chosen_overrides(data: Json, choices: Mapping[str, str]) -> tuple[Override, 
 def overlay(data: Json, overrides: Iterable[Override]) -> Json:
     """The data with each override's value at its path, one after the other; what stays is shared.
 
-    An override of what is not there (V802), or of what no variant may change (V806), changes nothing.
+    An override of what cannot be there (V802), or of what no variant may change (V806), changes nothing.
     """
     for override in overrides:
-        if _applies(data, override):
+        if applies(data, override):
             data = _replaced(data, override.keys, override.value)
     return data
+
+
+def do_cross(overrides: Iterable[Override]) -> bool:
+    """Whether two of them are of one path, or one is inside the other: then only one of the two can hold."""
+    paths = [override.keys for override in overrides]
+    known = set(paths)
+    return len(known) < len(paths) or any(
+        path[:length] in known for path in paths for length in range(1, len(path))
+    )
 
 
 def moves(data: Json, overrides: Iterable[Override]) -> dict[Keys, Keys]:
@@ -138,7 +168,7 @@ def moves(data: Json, overrides: Iterable[Override]) -> dict[Keys, Keys]:
     moved: dict[Keys, Keys] = {}
     for override in overrides:
         keys = override.keys
-        if _applies(data, override):
+        if applies(data, override):
             data = _replaced(data, keys, override.value)
             moved = {path: place for path, place in moved.items() if path[: len(keys)] != keys}
             moved[keys] = override.place
@@ -166,11 +196,6 @@ def _overrides(data: Json, experiment: str, variant: str) -> Iterator[Override]:
     chosen = _table(_table(_table(data, "experiments").get(experiment), "variants").get(variant), "override")
     for path, value in chosen.items():
         yield Override(experiment, variant, path, value)
-
-
-def _applies(data: Json, override: Override) -> bool:
-    keys = override.keys
-    return is_open(keys) and can_stand(data, keys) and guarded(data, override) is None
 
 
 def _put(data: Json, override: Override) -> Json:

@@ -70,10 +70,9 @@ def env_never_used(file: FileModel, sites: Sites) -> Iterator[Finding]:
     if any("/" in written for written in _written_models(file)):
         used.add("OPENAI_API_KEY")
     misspelt = {nearest(name, declared) for name in used if name not in declared}
-    words = " ".join(file.words_of_variants)
     for name, body in declared.items():
         required = mapping(body).get("required") is True
-        if name not in used and name not in misspelt and not required and f"env.{name}" not in words:
+        if name not in used and name not in misspelt and not required:
             message = f"`env.{name}` is never used"
             yield at_key(file.document, "E415", ("env", name), message, "use it, or remove it")
 

@@ -102,12 +102,12 @@ def model_never_used(facts: Facts) -> Iterator[Finding]:
 
 
 def _named(facts: Facts) -> set[str]:
-    """The models that agents, groups, stores and variants name."""
+    """The models that agents, groups and stores name."""
     agents = facts.file.agents_in_place
     used: set[str] = {text(agent.get("model")) or _DEFAULT for _, agent in agents}
     used.update(name for members in _members(facts, known=False).values() for name in members)
     used.update(name for _, store in facts.file.entries("stores") if (name := text(store.get("embed"))))
-    return used | facts.file.words_of_variants
+    return used
 
 
 def _members(facts: Facts, *, known: bool = True) -> Mapping[str, Mapping[str, Keys]]:

@@ -67,7 +67,7 @@ def unknown_output(file: FileModel) -> Iterator[Finding]:
 
 def graph_never_used(file: FileModel) -> Iterator[Finding]:
     """G224: a nested graph that nothing runs."""
-    named = {name for name, _ in _graph_names(file)} | file.words_of_variants
+    named = {name for name, _ in _graph_names(file)}
     misspelt = {nearest(name, file.nested) for name in named if name not in file.nested}
     for graph in file.nested.values():
         if graph.name not in named and graph.name not in misspelt:

@@ -91,7 +91,7 @@ def router_never_used(file: FileModel) -> Iterator[Finding]:
     for graph in file.graphs:
         if graph.has_lost_targets:
             continue
-        used = {target.name for target in graph.targets} | file.words_of_variants
+        used = {target.name for target in graph.targets}
         for name in graph.routers:
             if name not in used:
                 message = f"router `{name}` is never used"

@@ -74,7 +74,7 @@ def tool_no_agent_lists(facts: Facts) -> Iterator[Finding]:
     """T534: a tier offers a tool that no agent lists."""
     listed = {tool for _, agent in facts.file.agents_in_place for tool in names_in(agent.get("tools"))}
     misspelt = {nearest(tool, facts.tooling.tools) for tool in listed if tool not in facts.tooling.tools}
-    used = listed | misspelt | facts.file.words_of_variants
+    used = listed | misspelt
     for name, level in _levels(facts).items():
         for tool, keys in placed_names(level.get("tools"), (*_LEVELS, name, "tools")):
             if tool in facts.tooling.tools and tool not in used:

@@ -1,0 +1,195 @@
+"""The worlds of a file with experiments: its base and every combination of variants, each checked as a whole file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, islice, product
+from math import prod
+from pathlib import Path
+
+from msgspec import Struct
+
+from agentctl.check.severity import severity_of
+from agentctl.json import Json
+from agentctl.spec.document import Document
+from agentctl.spec.finding import Finding, Span, path_text
+from agentctl.spec.overlay import Override, applies, chosen_overrides, do_cross, variants_of
+
+MOST = 64
+"""Combinations that are checked; a file with more of them is refused (V807)."""
+UNUSED = frozenset(
+    ("G207", "G224", "R311", "E415", "E420", "T533", "T534", "T540", "T541", "M610"),
+)
+"""That nothing leads to, runs, reads, lists, asks or calls a thing: one world that does is enough.
+
+T533 is one of them: what is approved or denied beyond the tools of a tier may be left over from another world.
+G208, E421, R307 and their like are not: they say that something goes wrong in the world at hand.
+"""
+_MOST_TRIALS = 32
+"""Further worlds that are looked at to tell which variant, and which override of it, is to blame."""
+
+Choice = tuple[str, str]
+"""An experiment and one of its variants."""
+Rules = Callable[[Document], Iterable[Finding]]
+"""What finds all that is wrong with a document as a whole, tests and experiments aside."""
+_Thing = tuple[str, Path, Span]
+"""What makes two findings one: its code and its place. What it says may differ from world to world."""
+
+
+class _World(Struct, frozen=True, eq=False):
+    choices: tuple[Choice, ...]
+    """Those that override something; none for the base."""
+    found: Mapping[_Thing, Finding]
+    """What the base does not have, and what is unused."""
+    is_broken: bool
+    """Whether its shape is wrong, so that not every rule was tried."""
+
+
+def in_all_worlds(document: Document, base: Sequence[Finding], rules: Rules) -> list[Finding]:
+    """The findings of a file, given those of its base: what is unused in every world, and what variants bring about.
+
+    What some variant uses counts as used; while something is wrong with an experiment it is not known what its
+    variants use, and nothing is called unused.
+    """
+    worlds = _Worlds(document, base, rules)
+    brought = [*worlds.brought_about()]
+    is_sure = count_of_worlds(document.data) <= MOST
+    is_sure = is_sure and not any(finding.code.startswith("V8") for finding in (*base, *brought))
+    kept = [
+        finding
+        for finding in base
+        if finding.code not in UNUSED or (is_sure and worlds.all_have(_thing(finding)))
+    ]
+    return [*kept, *brought]
+
+
+def count_of_worlds(data: Json) -> int:
+    """How many combinations of variants a file has."""
+    return prod(map(len, variants_of(data).values()))
+
+
+class _Worlds:
+    """Every combination of variants, checked."""
+
+    def __init__(self, document: Document, base: Iterable[Finding], rules: Rules) -> None:
+        self._document = document
+        self._rules = rules
+        self._base = frozenset(map(_thing, base))
+        self._trials = 0
+        self._looked_at: dict[tuple[str, ...], _World] = {}
+        self._worlds = [
+            self._look_at(overrides)
+            for choices in _combinations(document.data)
+            if not do_cross(overrides := self._overrides(choices))
+        ]
+
+    def all_have(self, thing: _Thing) -> bool:
+        """Whether a finding of the base holds in every other world too."""
+        return all(thing in world.found for world in self._worlds if world.choices)
+
+    def brought_about(self) -> Iterator[Finding]:
+        """What is wrong in some world and not in the base, once for the smallest combination that shows it."""
+        shown: dict[_Thing, list[_World]] = {}
+        for world in self._worlds:
+            for thing in world.found:
+                if thing[0] not in UNUSED and thing not in self._base:
+                    shown.setdefault(thing, []).append(world)
+        for thing, showing in shown.items():
+            for choices in self._smallest(thing, showing):
+                world = next(world for world in showing if choices <= frozenset(world.choices))
+                yield self._told(world.found[thing], thing, choices)
+
+    def _overrides(self, choices: Iterable[Choice]) -> list[Override]:
+        """What some variants override; what is not to be, V802 or V806, is left out."""
+        data = self._document.data
+        return [one for one in chosen_overrides(data, dict(choices)) if applies(data, one)]
+
+    def _look_at(self, overrides: Sequence[Override]) -> _World:
+        """A world, looked at once."""
+        name = tuple(path_text(override.place) for override in overrides)
+        if name not in self._looked_at:
+            document = self._document.laid_over(overrides)
+            new = (*document.findings, *self._rules(document)) if overrides else ()
+            things = {_thing(finding): finding for finding in new}
+            found = {key: one for key, one in things.items() if key not in self._base or key[0] in UNUSED}
+            choices = tuple(dict.fromkeys((one.experiment, one.variant) for one in overrides))
+            self._looked_at[name] = _World(choices, found, bool(overrides) and document.spec is None)
+        return self._looked_at[name]
+
+    def _smallest(self, thing: _Thing, showing: list[_World]) -> Iterator[frozenset[Choice]]:
+        """The fewest choices that bring a finding about, whatever the other experiments do; several if one of
+        several is enough."""
+        hiding = [
+            frozenset(world.choices)
+            for world in self._worlds
+            if thing not in world.found and not world.is_broken
+        ]
+        left = [world.choices for world in showing]
+        while left:
+            parts = (part for size in range(1, len(left[0]) + 1) for part in combinations(left[0], size))
+            always = (part for part in parts if not any(map(frozenset(part).issubset, hiding)))
+            found = frozenset(next((part for part in always if self._is_enough(thing, part)), left[0]))
+            yield found
+            left = [choices for choices in left if not found.issubset(choices)]
+
+    def _is_enough(self, thing: _Thing, choices: Sequence[Choice]) -> bool:
+        """Whether a finding is there when all other experiments are left out."""
+        return self._is_there(thing, self._overrides(choices))
+
+    def _is_there(self, thing: _Thing, overrides: Sequence[Override]) -> bool:
+        """Whether a finding is there with some overrides; yes, when too much would have to be tried."""
+        name = tuple(path_text(override.place) for override in overrides)
+        if name not in self._looked_at:
+            if self._trials == _MOST_TRIALS:
+                return True
+            self._trials += 1
+        return thing in self._look_at(overrides).found
+
+    def _told(self, finding: Finding, thing: _Thing, choices: frozenset[Choice]) -> Finding:
+        """A finding of a world as one of the file: in the override, or else at the path of the one to blame."""
+        overrides = self._overrides(choices)
+        names = " and ".join(
+            f"variant `{variant}` of `{name}`"
+            for name, variant in dict.fromkeys(_choice(o) for o in overrides)
+        )
+        holder = next((override for override in overrides if _is_in(finding.path, override)), None)
+        is_error = finding.severity == "error"
+        code = "V803" if is_error else finding.code
+        what = f"{finding.code} {finding.message}" if is_error else finding.message
+        message = f"with {names}: {what}"
+        if holder is not None:
+            path = f"{path_text(holder.place[:-1])}.{finding.path}"
+            return Finding(
+                code, severity_of(code), message, finding.file, finding.span, path, finding.hint, finding.fix
+            )
+        blamed = self._to_blame(thing, overrides)
+        file, span = self._document.key(blamed.place)
+        return Finding(code, severity_of(code), message, file, span, path_text(blamed.place), finding.hint)
+
+    def _to_blame(self, thing: _Thing, overrides: Sequence[Override]) -> Override:
+        """The last override without which a finding would not be there."""
+        for place in range(len(overrides) - 1, 0, -1):
+            if not self._is_there(thing, [*overrides[:place], *overrides[place + 1 :]]):
+                return overrides[place]
+        return overrides[0]
+
+
+def _combinations(data: Json) -> Iterable[tuple[Choice, ...]]:
+    """One variant of each experiment, in every way; when those are too many, each variant by itself."""
+    tables = [[(name, variant) for variant in variants] for name, variants in variants_of(data).items()]
+    if count_of_worlds(data) > MOST:
+        return islice(((choice,) for table in tables for choice in table), MOST)
+    return product(*tables)
+
+
+def _thing(finding: Finding) -> _Thing:
+    return finding.code, finding.file, finding.span
+
+
+def _choice(override: Override) -> Choice:
+    return override.experiment, override.variant
+
+
+def _is_in(path: str, override: Override) -> bool:
+    top = path_text(override.keys)
+    return path == top or path.startswith((f"{top}.", f"{top}["))
