@@ -38,6 +38,9 @@ _BOUNDS = {
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
 }
+_TYPES = (("$defs", "TypeName"), ("$defs", "Field"))
+_OFFER = len(("$defs", "Node", "allOf", 0, "then", "properties", "prompt", "type"))
+"""The place of what a choice says again of a key's value, for editors."""
 _MOST_FAULTS = 1_000
 _MOST_LISTED = 12
 """Keys that a hint lists when none is near."""
@@ -63,6 +66,8 @@ def _explain(error: jsonschema_rs.ValidationError, data: Json) -> Iterator[Fault
     value = _at(data, keys)
     if keys == ("agentctl",):
         return  # each file says its own version, which is checked as it is read
+    if where[:2] in _TYPES or (len(where) == _OFFER and where[4:6] == ("then", "properties")):
+        return  # told of where types are read, or at the key itself
     choice, owner = _choice_of(where)
     if choice is not None:
         here = keys[:owner] if owner else keys

@@ -7,17 +7,24 @@ from msgspec import UNSET, UnsetType
 
 from agentctl.json import Json
 from agentctl.spec.part import (
+    AgentName,
     Choice,
     Condition,
     Count,
     Duration,
     ErrorKey,
+    ErrorTarget,
     Expression,
+    FieldName,
+    GraphName,
     Name,
     Part,
     Share,
+    StateType,
     Target,
     Template,
+    ToolName,
+    TypeName,
     TypeSpec,
     doc,
 )
@@ -56,6 +63,7 @@ from agentctl.spec.running import (
     UsageBounds,
     Variant,
 )
+from agentctl.state import Reducer
 
 __all__ = [
     "AgentSpec",
@@ -69,6 +77,7 @@ __all__ = [
     "ExpectSpec",
     "Experiment",
     "FaultSpec",
+    "FieldSpec",
     "FileSpec",
     "FileText",
     "GraphSpec",
@@ -106,8 +115,8 @@ _KEYS_OF_VERBS = {
     "input": ("graph",),
     **dict.fromkeys(("choices", "on_timeout"), ("ask",)),
 }
-ErrorRoutes = Target | dict[ErrorKey, Target]
-Save = str | list[str] | dict[str, str]
+ErrorRoutes = ErrorTarget | dict[ErrorKey, ErrorTarget]
+Save = FieldName | list[FieldName] | dict[FieldName, str]
 
 
 class MapWork(Part, frozen=True):
@@ -118,15 +127,16 @@ class MapWork(Part, frozen=True):
     )
 
     agent: Annotated[
-        str | AgentSpec | UnsetType, doc("Ask an agent.", "judge", {"instructions": "You judge claims."})
+        AgentName | AgentSpec | UnsetType,
+        doc("Ask an agent.", "judge", {"instructions": "You judge claims."}),
     ] = UNSET
-    tool: Annotated[str | UnsetType, doc("Call a tool.", "read_paper")] = UNSET
-    graph: Annotated[str | UnsetType, doc("Run a graph inside this one.", "read_one")] = UNSET
+    tool: Annotated[ToolName | UnsetType, doc("Call a tool.", "read_paper")] = UNSET
+    graph: Annotated[GraphName | UnsetType, doc("Run a graph inside this one.", "read_one")] = UNSET
     ask: Annotated[Template | UnsetType, doc("Ask a person.", "Is ${{ item }} right?")] = UNSET
     set: Annotated[dict[str, Json] | UnsetType, doc("Make values.", {"title": "${{ item.title }}"})] = UNSET
     prompt: Annotated[Template | UnsetType, doc("agent: what it is asked.", "Claim: ${{ item }}")] = UNSET
     history: Annotated[
-        str | UnsetType, doc("agent: the `messages` field it reads and appends to.", "messages")
+        FieldName | UnsetType, doc("agent: the `messages` field it reads and appends to.", "messages")
     ] = UNSET
     say: Annotated[
         Template | UnsetType, doc("agent: what the history keeps (the prompt).", "${{ item }}")
@@ -136,7 +146,9 @@ class MapWork(Part, frozen=True):
     choices: Annotated[list[str] | UnsetType, doc("ask: the answers to choose from.", ["yes", "no"])] = UNSET
     on_timeout: Annotated[Target | UnsetType, doc("ask: where to go at the deadline.", "end")] = UNSET
     timeout: Annotated[Duration | UnsetType, doc("For one try.", "20s")] = UNSET
-    retry: Annotated[Retry | UnsetType, doc("Tries of one item (1).", {"attempts": 2})] = UNSET
+    retry: Annotated[
+        Retry | UnsetType, doc("Tries of one item.", {"attempts": 2}, default={"attempts": 1})
+    ] = UNSET
     background: Annotated[bool | UnsetType, doc("Not inside a map.", False)] = UNSET
     idempotency_key: Annotated[
         Template | UnsetType, doc("Makes the work safe to repeat.", "${{ item.id }}")
@@ -149,11 +161,11 @@ class MapSpec(Part, frozen=True):
 
     over: Annotated[Expression, doc("A bare expression that gives an array.", "state.claims")]
     do: Annotated[MapWork, doc("What is done with each item.", {"agent": "judge", "prompt": "${{ item }}"})]
-    as_: Annotated[Name | UnsetType, doc("The item's name (item).", "claim")] = msgspec.field(
+    as_: Annotated[Name | UnsetType, doc("The item's name.", "claim", default="item")] = msgspec.field(
         default=UNSET, name="as"
     )
     concurrency: Annotated[Count | UnsetType, doc("Items side by side, at most.", 3)] = UNSET
-    tolerate: Annotated[Share | UnsetType, doc("How many items may fail (0).", "20%", 2)] = UNSET
+    tolerate: Annotated[Share | UnsetType, doc("How many items may fail.", "20%", 2, default=0)] = UNSET
     result: Annotated[str | UnsetType, doc("The key picked from each answer.", "holds")] = UNSET
 
 
@@ -165,10 +177,11 @@ class NodeSpec(Part, frozen=True):
     )
 
     agent: Annotated[
-        str | AgentSpec | UnsetType, doc("Ask an agent.", "sorter", {"instructions": "You greet people."})
+        AgentName | AgentSpec | UnsetType,
+        doc("Ask an agent.", "sorter", {"instructions": "You greet people."}),
     ] = UNSET
-    tool: Annotated[str | UnsetType, doc("Call a tool.", "find_customer")] = UNSET
-    graph: Annotated[str | UnsetType, doc("Run a graph inside this one.", "check_facts")] = UNSET
+    tool: Annotated[ToolName | UnsetType, doc("Call a tool.", "find_customer")] = UNSET
+    graph: Annotated[GraphName | UnsetType, doc("Run a graph inside this one.", "check_facts")] = UNSET
     map: Annotated[
         MapSpec | UnsetType,
         doc("Do one thing with each item.", {"over": "state.claims", "do": {"agent": "judge"}}),
@@ -178,12 +191,14 @@ class NodeSpec(Part, frozen=True):
         doc("Branches side by side.", {"web": {"agent": "scout"}, "notes": {"agent": "archivist"}}),
     ] = UNSET
     ask: Annotated[Template | UnsetType, doc("Ask a person.", "Refund ${{ state.amount }}?")] = UNSET
-    set: Annotated[dict[str, Json] | UnsetType, doc("Write fields.", {"answer": "Nothing found."})] = UNSET
+    set: Annotated[dict[FieldName, Json] | UnsetType, doc("Write fields.", {"answer": "Nothing found."})] = (
+        UNSET
+    )
     prompt: Annotated[
         Template | UnsetType, doc("agent: what it is asked.", "Question: ${{ state.question }}")
     ] = UNSET
     history: Annotated[
-        str | UnsetType, doc("agent: the `messages` field it reads and appends to.", "messages")
+        FieldName | UnsetType, doc("agent: the `messages` field it reads and appends to.", "messages")
     ] = UNSET
     say: Annotated[
         Template | UnsetType, doc("agent: what the history keeps (the prompt).", "${{ state.question }}")
@@ -215,7 +230,9 @@ class NodeSpec(Part, frozen=True):
             *("sorry", {"tool_unavailable": "guide", "else": "sorry"}),
         ),
     ] = UNSET
-    retry: Annotated[Retry | UnsetType, doc("Tries of the whole node (1).", {"attempts": 2})] = UNSET
+    retry: Annotated[
+        Retry | UnsetType, doc("Tries of the whole node.", {"attempts": 2}, default={"attempts": 1})
+    ] = UNSET
     timeout: Annotated[Duration | UnsetType, doc("For one try; ask: the deadline.", "30m")] = UNSET
     max_visits: Annotated[Count | UnsetType, doc("Visits in one turn, at most.", 2)] = UNSET
     background: Annotated[
@@ -261,10 +278,34 @@ class ValueRouter(Part, frozen=True):
 Routers = dict[Name, list[Arm] | ValueRouter]
 _FIELDS = {"question": "string", "plan": {"enum": ["free", "pro"], "default": "free"}}
 _NODES = {"greet": {"agent": "guide", "prompt": "${{ state.question }}", "save": "answer", "then": "end"}}
-_ROUTERS = {
-    "is_clear": [{"when": "state.sure >= 0.6", "to": "by_desk"}, {"else": "clarify"}],
-    "by_desk": {"by": "state.desk", "to": {"billing": "look_up", "other": "guide"}},
-}
+_ROUTERS = (
+    {"by_desk": {"by": "state.desk", "to": {"billing": "look_up", "other": "guide"}}},
+    {"is_clear": [{"when": "state.sure >= 0.6", "to": "by_desk"}, {"else": "clarify"}]},
+)
+
+
+class FieldSpec(Part, frozen=True):
+    """A state field that says more than its type: a JSON Schema, and how the field is kept."""
+
+    type: Annotated[
+        TypeName | list[TypeName] | UnsetType,
+        doc("The type, or a list of them.", "array", ["string", "null"]),
+    ] = UNSET
+    enum: Annotated[list[Json] | UnsetType, doc("The values it may have.", ["free", "pro"])] = UNSET
+    items: Annotated[
+        TypeSpec | UnsetType, doc("What an array holds.", "string", {"title": "string", "year": "integer"})
+    ] = UNSET
+    properties: Annotated[
+        dict[str, TypeSpec] | UnsetType, doc("An object's fields.", {"title": "string"})
+    ] = UNSET
+    format: Annotated[str | UnsetType, doc("The form of a text; it is asserted.", "email", "date")] = UNSET
+    description: Annotated[str | UnsetType, doc("For people, and for models.", "What they ask.")] = UNSET
+    default: Annotated[Json | UnsetType, doc("What it holds until it is written.", "free", [])] = UNSET
+    reduce: Annotated[
+        Reducer | UnsetType, doc("How a new value joins the old one.", "append", default="last")
+    ] = UNSET
+    keep: Annotated[Count | UnsetType, doc("The newest items that are kept of an array.", 40)] = UNSET
+    first: Annotated[Count | UnsetType, doc("The items that are kept of a written array.", 3)] = UNSET
 
 
 class GraphSpec(Part, frozen=True):
@@ -273,10 +314,10 @@ class GraphSpec(Part, frozen=True):
     start: Annotated[Target, doc("Where a turn begins.", "split")]
     nodes: Annotated[dict[Name, NodeSpec], doc("The nodes by name.", _NODES)]
     description: Annotated[str | UnsetType, doc("For people.", "Split a text and judge it.")] = UNSET
-    input: Annotated[list[str] | UnsetType, doc("Fields given from outside.", ["text"])] = UNSET
-    output: Annotated[list[str] | UnsetType, doc("Fields that are the answer.", ["weak"])] = UNSET
-    state: Annotated[dict[Name, TypeSpec] | UnsetType, doc("Typed fields.", _FIELDS)] = UNSET
-    routers: Annotated[Routers | UnsetType, doc("Decisions by name.", _ROUTERS)] = UNSET
+    input: Annotated[list[FieldName] | UnsetType, doc("Fields given from outside.", ["text"])] = UNSET
+    output: Annotated[list[FieldName] | UnsetType, doc("Fields that are the answer.", ["weak"])] = UNSET
+    state: Annotated[dict[Name, StateType] | UnsetType, doc("Typed fields.", _FIELDS)] = UNSET
+    routers: Annotated[Routers | UnsetType, doc("Decisions by name.", *_ROUTERS)] = UNSET
 
 
 class FileSpec(Part, frozen=True):
@@ -315,10 +356,10 @@ class FileSpec(Part, frozen=True):
         dict[Name, AgentSpec] | UnsetType,
         doc("Agents by name.", {"guide": {"instructions": "You answer briefly."}}),
     ] = UNSET
-    input: Annotated[list[str] | UnsetType, doc("Fields given from outside.", ["question"])] = UNSET
-    output: Annotated[list[str] | UnsetType, doc("Fields that are the answer.", ["answer"])] = UNSET
-    state: Annotated[dict[Name, TypeSpec] | UnsetType, doc("Typed fields.", _FIELDS)] = UNSET
-    routers: Annotated[Routers | UnsetType, doc("Decisions by name.", _ROUTERS)] = UNSET
+    input: Annotated[list[FieldName] | UnsetType, doc("Fields given from outside.", ["question"])] = UNSET
+    output: Annotated[list[FieldName] | UnsetType, doc("Fields that are the answer.", ["answer"])] = UNSET
+    state: Annotated[dict[Name, StateType] | UnsetType, doc("Typed fields.", _FIELDS)] = UNSET
+    routers: Annotated[Routers | UnsetType, doc("Decisions by name.", *_ROUTERS)] = UNSET
     graphs: Annotated[
         dict[Name, GraphSpec] | UnsetType,
         doc("Graphs used inside this one.", {"read_one": {"start": "open", "nodes": _NODES}}),

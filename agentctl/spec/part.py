@@ -9,6 +9,9 @@ from msgspec import UNSET, Meta, Struct
 from agentctl.errors import ErrorClass
 from agentctl.json import Json
 
+NO_DEFAULT: Json = object()
+"""Of a key that means nothing when it is left out, or something that no value says."""
+
 Duration = Annotated[str, Meta(title="Duration", pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$")]
 """A time in words: 500ms, 30s, 1h30m, 7d."""
 SizeText = Annotated[str, Meta(title="Size", pattern=r"^[0-9]+(\.[0-9]+)?\s*(B|KB|MB|GB)?$")]
@@ -22,6 +25,21 @@ Money: TypeAlias = MoneyText | Annotated[float, Meta(ge=0)]
 Share: TypeAlias = ShareText | Amount
 """A share of a whole, 20%, or a count."""
 
+AgentName = Annotated[str, Meta(title="AgentName")]
+ToolName = Annotated[str, Meta(title="ToolName")]
+ModelName = Annotated[str, Meta(title="ModelName")]
+GraphName = Annotated[str, Meta(title="GraphName")]
+GraphReference = Annotated[str, Meta(title="GraphReference")]
+"""A graph of `graphs:`, or a file."""
+StoreName = Annotated[str, Meta(title="StoreName")]
+ServerTool = Annotated[str, Meta(title="ServerTool")]
+"""A server of `mcp:`, or `server/tool`."""
+TierName = Annotated[str, Meta(title="TierName")]
+NodeName = Annotated[str, Meta(title="NodeName")]
+FieldName = Annotated[str, Meta(title="FieldName")]
+SummaryField = Annotated[str, Meta(title="SummaryField")]
+"""Names of things of the file: the schema of one file knows which there are."""
+
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(title="Name", pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 ErrorKey = Annotated[str, Meta(title="ErrorClass", pattern=f"^({'|'.join(get_args(ErrorClass))}|else)$")]
@@ -32,15 +50,24 @@ Expression: TypeAlias = str
 """A bare expression: no `${{ }}` around it."""
 Condition: TypeAlias = str | bool
 """A bare expression that is true or false."""
-Target: TypeAlias = str
+Target = Annotated[str, Meta(title="Target")]
 """A node, a router, or `end`."""
-TypeSpec: TypeAlias = str | dict[str, Json]
+ErrorTarget = Annotated[str, Meta(title="ErrorTarget")]
+"""A node, a router, `end`, or `skip`."""
+TypeName = Annotated[str, Meta(title="TypeName")]
+TypeSpec: TypeAlias = TypeName | dict[str, Json]
 """A type name (`string`, `number?`), a JSON Schema, or a mapping of fields to types."""
+StateType: TypeAlias = TypeName | Annotated[dict[str, Json], Meta(title="FieldSpec")]
+"""A type of a state field, which may also say how it is kept."""
 
 
-def doc(description: str, *examples: Json) -> Meta:
-    """What a key is for, with examples of its value: they are in the JSON Schema and the key reference."""
-    return Meta(description=description, examples=list(examples))
+def doc(description: str, *examples: Json, default: Json = NO_DEFAULT) -> Meta:
+    """What a key is for, with examples of its value: they are in the JSON Schema and the key reference.
+
+    `default` is what holds when the key is left out.
+    """
+    said = None if default is NO_DEFAULT else {"default": default}
+    return Meta(description=description, examples=list(examples), extra_json_schema=said)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,22 @@ from msgspec import UNSET, Meta, UnsetType
 
 from agentctl.json import Json
 from agentctl.spec.part import (
+    AgentName,
     Choice,
     Count,
     Duration,
     Expression,
+    GraphReference,
+    ModelName,
     Name,
     Part,
+    ServerTool,
     Size,
+    StoreName,
+    SummaryField,
     Template,
+    TierName,
+    ToolName,
     TypeSpec,
     doc,
 )
@@ -93,10 +101,10 @@ class ModelSpec(Part, frozen=True):
         Literal["none", "minimal", "low", "medium", "high"] | UnsetType,
         doc("How hard the model thinks.", "low"),
     ] = UNSET
-    timeout: Annotated[Duration | UnsetType, doc("For one call (60s).", "20s")] = UNSET
-    retry: Annotated[Retry | UnsetType, doc("Timeouts, 429 and 5xx only (3 attempts).", {"attempts": 3})] = (
-        UNSET
-    )
+    timeout: Annotated[Duration | UnsetType, doc("For one call.", "20s", default="60s")] = UNSET
+    retry: Annotated[
+        Retry | UnsetType, doc("Timeouts, 429 and 5xx only.", {"attempts": 5}, default={"attempts": 3})
+    ] = UNSET
     price: Annotated[
         Price | UnsetType, doc("What tokens cost; `limits.cost` needs it.", {"input": 0.25, "output": 2.0})
     ] = UNSET
@@ -107,22 +115,23 @@ class ModelSpec(Part, frozen=True):
         dict[str, Json] | UnsetType, doc("Further keys of the provider's request.", {"seed": 7})
     ] = UNSET
     fallback: Annotated[
-        list[str] | UnsetType, doc("Models in order: the next one when one is down.", ["strong", "small"])
+        list[ModelName] | UnsetType,
+        doc("Models in order: the next one when one is down.", ["strong", "small"]),
     ] = UNSET
     race: Annotated[
-        list[str] | UnsetType, doc("All at once; the first good answer wins.", ["fast", "small"])
+        list[ModelName] | UnsetType, doc("All at once; the first good answer wins.", ["fast", "small"])
     ] = UNSET
     vote: Annotated[
-        list[str] | UnsetType, doc("All are asked; equal answers count.", ["strong", "fast", "small"])
+        list[ModelName] | UnsetType, doc("All are asked; equal answers count.", ["strong", "fast", "small"])
     ] = UNSET
     agree: Annotated[Count | UnsetType, doc("vote: how many equal answers win.", 2)] = UNSET
     choose: Annotated[
         Expression | UnsetType,
         doc("A bare expression that names one of `among`.", "'strong' if state.plan == 'pro' else 'fast'"),
     ] = UNSET
-    among: Annotated[list[str] | UnsetType, doc("choose: the models it may name.", ["strong", "fast"])] = (
-        UNSET
-    )
+    among: Annotated[
+        list[ModelName] | UnsetType, doc("choose: the models it may name.", ["strong", "fast"])
+    ] = UNSET
 
 
 class McpServer(Part, frozen=True):
@@ -211,12 +220,14 @@ class ToolSpec(Part, frozen=True):
         doc("A program and its arguments; no shell.", ["grep", "-rn", "--", "${{ args.pattern }}", "notes"]),
     ] = UNSET
     mcp: Annotated[
-        str | UnsetType,
+        ServerTool | UnsetType,
         doc("A server of `mcp:`, or `server/tool` under another name.", "search", "search/web"),
     ] = UNSET
-    graph: Annotated[str | UnsetType, doc("A graph of `graphs:`, or a file.", "check_facts")] = UNSET
-    agent: Annotated[str | UnsetType, doc("An agent of `agents:`.", "scout")] = UNSET
-    store: Annotated[str | UnsetType, doc("A store of `stores:`.", "shelf")] = UNSET
+    graph: Annotated[GraphReference | UnsetType, doc("A graph of `graphs:`, or a file.", "check_facts")] = (
+        UNSET
+    )
+    agent: Annotated[AgentName | UnsetType, doc("An agent of `agents:`.", "scout")] = UNSET
+    store: Annotated[StoreName | UnsetType, doc("A store of `stores:`.", "shelf")] = UNSET
     description: Annotated[
         str | UnsetType, doc("What it does; the model reads it.", "Search the help pages.")
     ] = UNSET
@@ -228,12 +239,12 @@ class ToolSpec(Part, frozen=True):
     )
     effect: Annotated[
         Literal["pure", "read", "write"] | UnsetType,
-        doc("What it does to the world (write); decides caching, retries and resuming.", "read"),
+        doc("What it does to the world; decides caching, retries and resuming.", "read", default="write"),
     ] = UNSET
     cache: Annotated[
         Duration | bool | UnsetType, doc("How long an answer is kept; false keeps none.", "10m", False)
     ] = UNSET
-    timeout: Annotated[Duration | UnsetType, doc("For one call (30s).", "5s")] = UNSET
+    timeout: Annotated[Duration | UnsetType, doc("For one call.", "5s", default="30s")] = UNSET
     retry: Annotated[Retry | UnsetType, doc("Tries, where the effect allows them.", {"attempts": 2})] = UNSET
     breaker: Annotated[
         Breaker | UnsetType, doc("Stop calling what keeps failing.", {"failures": 3, "cooldown": "60s"})
@@ -250,7 +261,7 @@ class ToolSpec(Part, frozen=True):
     setup: Annotated[
         str | UnsetType, doc("python: `module:function`, run once in a worker.", "tools:connect")
     ] = UNSET
-    max_result: Annotated[Size | UnsetType, doc("The largest result (256KB).", "64KB")] = UNSET
+    max_result: Annotated[Size | UnsetType, doc("The largest result.", "64KB", default="256KB")] = UNSET
     max_calls: Annotated[Count | UnsetType, doc("Calls in one turn, at most.", 5)] = UNSET
     headers: Annotated[
         dict[str, Template] | UnsetType,
@@ -272,11 +283,13 @@ class ToolSpec(Part, frozen=True):
 class TierLevel(Part, frozen=True):
     """A named set of tools a model may call."""
 
-    extends: Annotated[str | UnsetType, doc("A tier whose tools this one has too.", "free")] = UNSET
-    tools: Annotated[list[str] | UnsetType, doc("Tools a model may call.", ["search_help"])] = UNSET
-    approve: Annotated[list[str] | UnsetType, doc("Tools that a person approves first.", ["refund"])] = UNSET
+    extends: Annotated[TierName | UnsetType, doc("A tier whose tools this one has too.", "free")] = UNSET
+    tools: Annotated[list[ToolName] | UnsetType, doc("Tools a model may call.", ["search_help"])] = UNSET
+    approve: Annotated[list[ToolName] | UnsetType, doc("Tools that a person approves first.", ["refund"])] = (
+        UNSET
+    )
     deny: Annotated[
-        list[str] | UnsetType, doc("Tools that no model of this tier may ever call.", ["refund"])
+        list[ToolName] | UnsetType, doc("Tools that no model of this tier may ever call.", ["refund"])
     ] = UNSET
     max_calls: Annotated[Count | UnsetType, doc("Tool calls in one turn, at most.", 20)] = UNSET
 
@@ -291,9 +304,9 @@ class Tiers(Part, frozen=True):
 class Summarise(Part, frozen=True):
     """How a long conversation is shortened."""
 
-    into: Annotated[str, doc("The field that holds the summary.", "summary")]
+    into: Annotated[SummaryField, doc("The field that holds the summary.", "summary")]
     over: Annotated[Count | str, doc("Messages, or tokens, before it is made.", 24, "6000 tokens")]
-    agent: Annotated[str, doc("The agent that writes it.", "condenser")]
+    agent: Annotated[AgentName, doc("The agent that writes it.", "condenser")]
 
 
 class Context(Part, frozen=True):
@@ -304,7 +317,7 @@ class Context(Part, frozen=True):
         Summarise | UnsetType,
         doc("The rolling summary.", {"into": "summary", "over": 24, "agent": "condenser"}),
     ] = UNSET
-    archive: Annotated[str | UnsetType, doc("The store that keeps what leaves.", "talks")] = UNSET
+    archive: Annotated[StoreName | UnsetType, doc("The store that keeps what leaves.", "talks")] = UNSET
     recall: Annotated[Count | UnsetType, doc("Passages brought back by meaning.", 3)] = UNSET
     python: Annotated[str | UnsetType, doc("`module:function`, a policy of your own.", "context:trim")] = (
         UNSET
@@ -321,7 +334,7 @@ class AgentSpec(Part, frozen=True):
     """A model with instructions, tools and an answer's shape."""
 
     model: Annotated[
-        str | UnsetType,
+        ModelName | UnsetType,
         doc("A name of `models:`, or `provider/model` (default, or local).", "fast", "openai/gpt-5-mini"),
     ] = UNSET
     instructions: Annotated[
@@ -329,9 +342,9 @@ class AgentSpec(Part, frozen=True):
         doc("What the agent is told first.", "You answer briefly.", {"file": "prompts/guide.md"}),
     ] = UNSET
     tools: Annotated[
-        list[str] | UnsetType, doc("Tools it may call, less what the tier lacks.", ["search_help"])
+        list[ToolName] | UnsetType, doc("Tools it may call, less what the tier lacks.", ["search_help"])
     ] = UNSET
-    max_turns: Annotated[Count | UnsetType, doc("Rounds of model and tools, at most (8).", 6)] = UNSET
+    max_turns: Annotated[Count | UnsetType, doc("Rounds of model and tools, at most.", 6, default=8)] = UNSET
     output: Annotated[
         dict[str, Json] | UnsetType,
         doc("The fields of its answer; text without it.", {"desk": {"enum": ["billing", "other"]}}),

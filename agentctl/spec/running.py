@@ -15,6 +15,7 @@ from agentctl.spec.part import (
     Expression,
     Money,
     Name,
+    NodeName,
     Part,
     Size,
     Template,
@@ -32,15 +33,15 @@ class StepLimits(Part, frozen=True):
 class Reserve(Part, frozen=True):
     """What is held back for the last node."""
 
-    time: Annotated[Duration | UnsetType, doc("30s unless said.", "60s")] = UNSET
-    tokens: Annotated[Amount | UnsetType, doc("2000 unless said.", 8000)] = UNSET
-    cost: Annotated[Money | UnsetType, doc("$0.05 unless said.", "$0.10")] = UNSET
+    time: Annotated[Duration | UnsetType, doc("Time.", "60s", default="30s")] = UNSET
+    tokens: Annotated[Amount | UnsetType, doc("Tokens.", 8000, default=2000)] = UNSET
+    cost: Annotated[Money | UnsetType, doc("Dollars.", "$0.10", default="$0.05")] = UNSET
 
 
 class OnLimit(Part, frozen=True):
     """The last node at a limit."""
 
-    node: Annotated[str, doc("The node that runs once, on the reserve.", "wrap_up")]
+    node: Annotated[NodeName, doc("The node that runs once, on the reserve.", "wrap_up")]
     reserve: Annotated[Reserve | UnsetType, doc("What is held back for it.", {"time": "60s"})] = UNSET
 
 
@@ -57,18 +58,18 @@ class BackgroundLimits(Part, frozen=True):
 class Limits(Part, frozen=True):
     """What ends a run that would not end."""
 
-    recursion: Annotated[Count | UnsetType, doc("Node runs in one turn (25).", 16)] = UNSET
-    depth: Annotated[Count | UnsetType, doc("Graphs inside graphs (5).", 2)] = UNSET
-    time: Annotated[Duration | UnsetType, doc("For one turn (10m).", "5m")] = UNSET
-    step_time: Annotated[Duration | UnsetType, doc("For one agent or tool run (2m).", "90s")] = UNSET
+    recursion: Annotated[Count | UnsetType, doc("Node runs in one turn.", 16, default=25)] = UNSET
+    depth: Annotated[Count | UnsetType, doc("Graphs inside graphs.", 2, default=5)] = UNSET
+    time: Annotated[Duration | UnsetType, doc("For one turn.", "5m", default="10m")] = UNSET
+    step_time: Annotated[Duration | UnsetType, doc("For one agent or tool run.", "90s", default="2m")] = UNSET
     tokens: Annotated[Count | UnsetType, doc("Tokens in one turn.", 20000)] = UNSET
     cost: Annotated[Money | UnsetType, doc("Dollars in one turn.", "$0.05")] = UNSET
-    tool_calls: Annotated[Count | UnsetType, doc("Tool calls in one turn (100).", 20)] = UNSET
-    concurrency: Annotated[Count | UnsetType, doc("Things side by side (8).", 4)] = UNSET
-    state_size: Annotated[Size | UnsetType, doc("The state as JSON (1MB).", "64KB")] = UNSET
+    tool_calls: Annotated[Count | UnsetType, doc("Tool calls in one turn.", 20, default=100)] = UNSET
+    concurrency: Annotated[Count | UnsetType, doc("Things side by side.", 4, default=8)] = UNSET
+    state_size: Annotated[Size | UnsetType, doc("The state as JSON.", "64KB", default="1MB")] = UNSET
     step: Annotated[StepLimits | UnsetType, doc("Budgets of one step.", {"tokens": 4000})] = UNSET
     on_limit: Annotated[
-        str | OnLimit | UnsetType,
+        NodeName | OnLimit | UnsetType,
         doc("One last node at a limit.", "sorry", {"node": "wrap_up", "reserve": {"time": "60s"}}),
     ] = UNSET
     background: Annotated[BackgroundLimits | UnsetType, doc("For each job.", {"time": "10m"})] = UNSET
@@ -126,9 +127,16 @@ class Events(Part, frozen=True):
         Hooks | UnsetType, doc("Functions around each node.", {"before_node": "hooks:before"})
     ] = UNSET
     sinks: Annotated[list[Json] | UnsetType, doc("Where events go.", ["jsonl"])] = UNSET
-    buffer: Annotated[Count | UnsetType, doc("How far a slow sink may fall behind (256).", 256)] = UNSET
+    buffer: Annotated[
+        Count | UnsetType, doc("Events that a slow sink may fall behind.", 1000, default=256)
+    ] = UNSET
     when_full: Annotated[
-        Literal["wait", "drop_deltas"] | UnsetType, doc("Then the run waits (wait), or thins deltas.", "wait")
+        Literal["wait", "drop_deltas"] | UnsetType,
+        doc(
+            "When a sink is that far behind: the run waits for it, or it gets fewer deltas.",
+            "drop_deltas",
+            default="wait",
+        ),
     ] = UNSET
     surface: Annotated[
         str | UnsetType, doc("The signed-off digest of the tool surface.", "3f1c9a0b5d7e2468")
