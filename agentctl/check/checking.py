@@ -35,17 +35,24 @@ class Files:
         return read_text(path) if text is None else text
 
 
-def find_files(paths: Iterable[Path]) -> Files:
-    """The graph files at these paths. A path without one does not hide the others."""
+def find_files(paths: Iterable[Path], texts: Mapping[Path, str] | None = None) -> Files:
+    """The graph files at these paths. A path without one does not hide the others.
+
+    `texts` are files that are not to be read from the disk, by absolute path.
+    """
+    texts = texts or {}
     found: dict[Path, Path] = {}
     unread: list[Unread] = []
     for path in paths:
+        if path.absolute() in texts:
+            found.setdefault(path.absolute(), path)
+            continue
         try:
             for file in find_graph_files([path]):
                 found.setdefault(file.resolve(), file)
         except UsageError as failure:
             unread.append(Unread(path.absolute(), failure.message, failure.hint))
-    return Files(tuple(found.values()), tuple(unread))
+    return Files(tuple(found.values()), tuple(unread), texts)
 
 
 def check_files(files: Files, selection: Selection) -> Result:

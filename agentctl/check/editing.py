@@ -49,6 +49,14 @@ def write_text(path: Path, text: str, *, before: str) -> None:
         raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
+def write_report(path: Path, text: str) -> None:
+    """Write a file at once or not at all; into a device or a pipe, as it is. Raises OSError."""
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        path.write_bytes(text.encode())
+    else:
+        replace_file(Path(os.path.realpath(path)), text.encode())
+
+
 def replace_file(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Write a file at once or not at all. Raises OSError."""
     number, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
