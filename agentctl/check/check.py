@@ -91,6 +91,8 @@ _LATER = {
 }
 """Families of the last phase, with the sections without which they have nothing to say; each is loaded only then."""
 _ALWAYS = ("limits", "security")
+_OF_BASE = frozenset(("experiments", "tests", "surface"))
+"""Families about what a file says of all its variants at once: a variant cannot change what they look at."""
 
 _STEP = re.compile(r"[.\[]")
 _DECLARING = frozenset(
@@ -149,7 +151,9 @@ def _rules(
 def _last_phase(facts: Facts, *, is_base: bool, information: bool) -> Iterator[Finding]:
     """What the rules about limits, tools, tiers, models, experiments, tests and security find."""
     families = [
-        family for family, sections in _LATER.items() if not facts.file.data.keys().isdisjoint(sections)
+        family
+        for family, sections in _LATER.items()
+        if not facts.file.data.keys().isdisjoint(sections) and (is_base or family not in _OF_BASE)
     ]
     for family in (*families, *_ALWAYS):
         module = import_module(f"agentctl.check.rules.{family}")
