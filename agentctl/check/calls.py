@@ -37,6 +37,16 @@ def calls_of(file: FileModel) -> Iterator[Call]:
                 yield Call(("tool", name), (kind, called), ("tools", name, kind))
 
 
+def thing_of(work: Work) -> Thing | None:
+    """What a piece of work runs; its parts are not looked at."""
+    if work.verb not in ("graph", "agent", "tool"):
+        return None
+    name = work.name_of(work.verb)
+    if name is not None:
+        return work.verb, name
+    return _agent((*work.keys, "agent")) if work.verb == "agent" else None
+
+
 class Waiting:
     """What can wait for a person: an `ask`, or an agent with a tool that some tier has approved first."""
 
@@ -95,13 +105,9 @@ def _spread(file: FileModel, why: Callable[[Work], str | None]) -> dict[str, str
 
 
 def _calls_of_work(caller: Thing, work: Work) -> Iterator[Call]:
-    if work.verb not in ("graph", "agent", "tool"):
-        return
-    name = work.name_of(work.verb)
-    if name is not None:
-        yield Call(caller, (work.verb, name), (*work.keys, work.verb))
-    elif work.verb == "agent":
-        yield Call(caller, _agent((*work.keys, "agent")), (*work.keys, "agent"))
+    thing = thing_of(work)
+    if thing is not None and work.verb is not None:
+        yield Call(caller, thing, (*work.keys, work.verb))
 
 
 def _agent(keys: Keys) -> Thing:

@@ -97,10 +97,22 @@ class Tooling:
         waiting = [thing]
         while waiting:
             for call in self.calls.get(waiting.pop(), ()):
-                if call.callee not in seen:
+                if call.callee not in seen and self._may_be_called(call):
                     seen[call.callee] = None
                     waiting.append(call.callee)
         yield from seen
+
+    def _may_be_called(self, call: Call) -> bool:
+        """A model can call only what some tier offers."""
+        is_of_model = call.caller[0] == "agent" and call.callee[0] == "tool"
+        return not is_of_model or self._offered is None or call.callee[1] in self._offered
+
+    @cached_property
+    def _offered(self) -> frozenset[str] | None:
+        """What the tiers offer; None where there are none, and each agent has all that it lists."""
+        if "tiers" not in self._file.data:
+            return None
+        return frozenset(tool for tier in self.tiers.values() for tool in tier.offered)
 
     def _tier(self, name: str, levels: Mapping[str, Json]) -> Tier:
         way: dict[str, Mapping[str, Json]] = {}

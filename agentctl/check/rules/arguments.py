@@ -1,10 +1,146 @@
-"""T: to come."""
+"""T, arguments: what a `tool:` node hands over, against what the tool takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+
+from msgspec import Struct
 
 from agentctl.check.facts import Facts
-from agentctl.spec.finding import Finding
+from agentctl.check.fitting import unfit
+from agentctl.check.flow import Work, mapping
+from agentctl.check.place import at_key, at_value, did_you_mean
+from agentctl.check.shapes import alternatives, misfit
+from agentctl.check.sites import Sites
+from agentctl.check.tool_types import parameters_of
+from agentctl.json import Json
+from agentctl.spec.finding import Finding, Keys
+from agentctl.spec.nearest import nearest
+from agentctl.spec.wording import listed
 
-RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = ()
+
+class _Call(Struct, frozen=True):
+    """A node, a branch or the work of a map that calls a tool whose parameters are known."""
+
+    work: Work
+    tool: str
+    parameters: Json
+
+    @property
+    def keys(self) -> Keys:
+        return (*self.work.keys, "args")
+
+    @property
+    def given(self) -> Mapping[str, Json]:
+        return mapping(self.work.data.get("args"))
+
+    @property
+    def known(self) -> Mapping[str, Json]:
+        return mapping(self.parameters.get("properties"))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What is given and not taken."""
+        if self.parameters.get("additionalProperties") is not False:
+            return ()
+        return tuple(name for name in self.given if name not in self.known)
+
+    def meant(self, name: str) -> str | None:
+        """The argument that an unknown one stands for, if it is not given as well."""
+        return nearest(name, [known for known in self.known if known not in self.given])
+
+
+def unknown_argument(facts: Facts) -> Iterator[Finding]:
+    """T503: an argument that the tool does not take."""
+    for call in _calls(facts):
+        for name in call.unknown:
+            meant = call.meant(name)
+            hint = did_you_mean(name, call.known) or _taken(call.known)
+            message = f"tool `{call.tool}` takes no argument `{name}`"
+            yield at_key(facts.document, "T503", (*call.keys, name), message, hint, meant)
+
+
+def type_of_argument(facts: Facts) -> Iterator[Finding]:
+    """T504: an argument of another type than the tool takes."""
+    for call in _calls(facts):
+        for name, value in call.given.items():
+            if name in call.known:
+                title = f"argument `{name}` of tool `{call.tool}`"
+                yield from _misfits(facts, title, value, call.known[name], (*call.keys, name))
+
+
+def missing_argument(facts: Facts) -> Iterator[Finding]:
+    """T505: an argument that the tool needs is not given."""
+    for call in _calls(facts):
+        misspelt = {call.meant(name) for name in call.unknown}
+        for name in call.parameters.get("required", ()):
+            if name not in call.given and name not in misspelt:
+                message = f"tool `{call.tool}` needs the argument `{name}`"
+                hint = f"add `{name}:` under `args:`"
+                yield at_value(facts.document, "T505", (*call.work.keys, "tool"), message, hint)
+
+
+def _calls(facts: Facts) -> Iterator[_Call]:
+    parameters = cache(partial(parameters_of, facts.file))
+    for graph in facts.file.graphs:
+        for work in graph.works:
+            tool = work.name_of("tool") if work.verb == "tool" else None
+            taken = None if tool is None else parameters(tool)
+            if tool is not None and taken is not None:
+                yield _Call(work, tool, taken)
+
+
+def _misfits(facts: Facts, title: str, value: Json, wanted: Json, keys: Keys) -> Iterator[Finding]:
+    """What does not fit, as deep inside the value as it can be told."""
+    if not _is_computed(facts.sites, value, keys):
+        for wrong in unfit(value, wanted, keys):
+            at = at_key if wrong.at_key else at_value
+            yield at(facts.document, "T504", wrong.keys, f"{title}: {wrong.message}", wrong.hint)
+        return
+    inside = [*_misfits_inside(facts, title, value, wanted, keys)]
+    yield from inside
+    reason = None if inside else misfit(_without_null(facts.sites.type_of(keys, value)), wanted)
+    if reason is not None:
+        where = f"`{reason.where}` of it" if reason.where else "this"
+        message = f"{title}: {where} is {reason.have}, not {reason.want}"
+        yield at_value(facts.document, "T504", keys, message)
+
+
+def _misfits_inside(facts: Facts, title: str, value: Json, wanted: Json, keys: Keys) -> Iterator[Finding]:
+    one = alternatives(wanted)
+    if len(one) > 1:
+        return
+    if isinstance(value, dict):
+        known = mapping(one[0].get("properties"))
+        for key, part in value.items():
+            yield from _misfits(facts, title, part, known.get(key, {}), (*keys, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _misfits(facts, title, part, mapping(one[0].get("items")), (*keys, index))
+
+
+def _is_computed(sites: Sites, value: Json, keys: Keys) -> bool:
+    """Whether a value has an expression in it."""
+    if isinstance(value, dict):
+        return any(_is_computed(sites, part, (*keys, key)) for key, part in value.items())
+    if isinstance(value, list):
+        return any(_is_computed(sites, part, (*keys, index)) for index, part in enumerate(value))
+    return isinstance(value, str) and keys in sites.by_keys and "${{" in value
+
+
+def _without_null(type: Json) -> Json:
+    """A type without the null it may be: whether a field is empty when the node runs cannot be told here."""
+    some = [one for one in alternatives(type) if one.get("type") != "null"]
+    return {"anyOf": some} if some else type
+
+
+def _taken(known: Mapping[str, Json]) -> str:
+    return f"it takes {listed([f'`{name}`' for name in known]) or 'nothing'}"
+
+
+RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    unknown_argument,
+    type_of_argument,
+    missing_argument,
+)

@@ -1,10 +1,210 @@
-"""T: to come."""
+"""T, timeouts: that there is one, that it can be kept, and that a step has the time for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+from agentctl import units
 from agentctl.check.facts import Facts
-from agentctl.spec.finding import Finding
+from agentctl.check.flow import mapping, members_of, text
+from agentctl.check.place import at_key, at_value
+from agentctl.json import Json
+from agentctl.spec.finding import Finding, Keys
 
-RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = ()
+STEP_TIME, TOOL_TIMEOUT, MODEL_TIMEOUT = 120.0, 30.0, 60.0
+"""Seconds, where a file says nothing."""
+ATTEMPTS = 3
+"""Of a model, and of a tool that is safe to repeat."""
+_BOUNDED_BY_US = ("python", "http", "command", "mcp")
+
+
+def no_timeout(facts: Facts) -> Iterator[Finding]:
+    """T511: a tool that does not say how long a call may take."""
+    for name, tool in facts.tooling.tools.items():
+        is_ours = facts.tooling.kind(name) in _BOUNDED_BY_US and tool.get("in_process") is not True
+        if is_ours and _timeout(facts, name) is None and _knows_server(facts, tool):
+            message = f"tool `{name}` has no `timeout`; a call of it may take {_shown(TOOL_TIMEOUT)}"
+            hint = f"say how long it may take: `timeout: {_shown(TOOL_TIMEOUT)}`, or less"
+            yield at_key(facts.document, "T511", ("tools", name), message, hint)
+
+
+def timeout_in_process(facts: Facts) -> Iterator[Finding]:
+    """T518: a timeout of a tool that cannot be stopped."""
+    for name, tool in facts.tooling.tools.items():
+        if tool.get("in_process") is True and "timeout" in tool:
+            message = f"tool `{name}` runs inside agentctl, where no `timeout` can stop it"
+            hint = "remove `in_process`, and it can be stopped; or remove `timeout`"
+            yield at_key(facts.document, "T518", ("tools", name, "timeout"), message, hint)
+
+
+def timeout_over_step_time(facts: Facts) -> Iterator[Finding]:
+    """T513: a call may take longer than the step it is part of."""
+    most = _step_time(facts)
+    for keys, what, longest in (*_timeouts_of_tools(facts), *_timeouts_of_models(facts)):
+        if longest > most:
+            message = f"{what}, and `step_time` ends the step after {_shown(most)}"
+            hint = "make it shorter, or raise `step_time` under `limits:`"
+            at = at_value if keys[-1] == "timeout" else at_key
+            yield at(facts.document, "T513", keys, message, hint)
+
+
+def retries_over_step_time(facts: Facts) -> Iterator[Finding]:
+    """T514: so many tries of a call may take longer than the step they are part of."""
+    most = _step_time(facts)
+    for keys, title, attempts, each in (*_tries_of_tools(facts), *_tries_of_models(facts)):
+        if each <= most < attempts * each:
+            message = (
+                f"{title}: {attempts} tries of {_shown(each)} take {_shown(attempts * each)}, "
+                f"and `step_time` ends the step after {_shown(most)}"
+            )
+            hint = "make them fewer or shorter, or raise `step_time` under `limits:`"
+            yield at_value(facts.document, "T514", keys, message, hint)
+
+
+def _timeouts_of_tools(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
+    """What is written: what is not is T511's business. An MCP server's holds for its tools without one."""
+    relying = set()
+    for name, tool in facts.tooling.tools.items():
+        own = _seconds(tool.get("timeout"))
+        if own is not None and tool.get("in_process") is not True:
+            yield ("tools", name, "timeout"), f"a call of tool `{name}` may take {_shown(own)}", own
+        elif own is None:
+            relying.add(_server_of(tool))
+    for name, server in facts.file.entries("mcp"):
+        own = _seconds(server.get("timeout"))
+        if own is not None and name in relying:
+            yield ("mcp", name, "timeout"), f"a call of MCP server `{name}` may take {_shown(own)}", own
+
+
+def _timeouts_of_models(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
+    """Of each model; of a group, when none of its members is too slow by itself."""
+    longest, most = _Longest(facts), _step_time(facts)
+    for name, model in facts.file.entries("models"):
+        keys: Keys = ("models", name)
+        members = [member for member, _ in members_of(model, keys)]
+        all_in_all = _shown(longest.of(name))
+        if not members:
+            is_said = "timeout" in model
+            what = f"a call of model `{name}` may take {all_in_all}" + ("" if is_said else ", the default")
+            yield ((*keys, "timeout") if is_said else keys), what, longest.of(name)
+        elif all(longest.knows(member) and longest.of(member) <= most for member in members):
+            kind = next(kind for kind in ("fallback", "race", "vote", "among") if kind in model)
+            how = ", one after the other," if kind == "fallback" else ""
+            yield (*keys, kind), f"the models of `{name}`{how} may take {all_in_all}", longest.of(name)
+
+
+def _tries_of_tools(facts: Facts) -> Iterator[tuple[Keys, str, int, float]]:
+    for name, tool in facts.tooling.tools.items():
+        each = _timeout(facts, name)
+        is_said = "timeout" in tool or "retry" in tool
+        # of a tool without a timeout speaks T511, of one in process T518, and of a write's retry T509
+        if is_said and each is not None and tool.get("in_process") is not True and _is_safe(facts, name):
+            keys = _tries_keys(tool, ("tools", name))
+            yield keys, f"tool `{name}`", _attempts(tool, ATTEMPTS), each
+
+
+def _tries_of_models(facts: Facts) -> Iterator[tuple[Keys, str, int, float]]:
+    for name, model in facts.file.entries("models"):
+        if "timeout" in model or "attempts" in mapping(model.get("retry")):
+            each = _seconds(model.get("timeout")) or MODEL_TIMEOUT
+            keys = _tries_keys(model, ("models", name))
+            yield keys, f"model `{name}`", _attempts(model, ATTEMPTS), each
+
+
+class _Longest:
+    """How long a call of each model may take: members one after the other, or side by side."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._models: Mapping[str, Mapping[str, Json]] = dict(facts.file.entries("models"))
+        self._known: dict[str, float] = {}
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a model; M601 says where there is not."""
+        return name in self._models or "/" in name or name in ("local", "scripted")
+
+    def of(self, name: str) -> float:
+        """Seconds. A model that is not declared has the default; a circle (M604) is cut where it closes."""
+        waiting, begun = [name], set[str]()
+        while waiting:
+            one = waiting[-1]
+            members = [member for member, _ in members_of(self._models.get(one, {}), ())]
+            new = [member for member in members if member not in self._known and member not in begun]
+            begun.add(one)
+            if new:
+                waiting += new
+                continue
+            waiting.pop()
+            self._known.setdefault(one, self._added(one, members))
+        return self._known[name]
+
+    def _added(self, name: str, members: list[str]) -> float:
+        model = self._models.get(name, {})
+        if not members:
+            return _seconds(model.get("timeout")) or MODEL_TIMEOUT
+        each = [self._known.get(member, 0.0) for member in members]
+        return sum(each) if "fallback" in model else max(each)
+
+
+def _timeout(facts: Facts, tool: str) -> float | None:
+    """What is said of a tool's time, by itself or by its MCP server."""
+    spec = facts.tooling.tools[tool]
+    own = _seconds(spec.get("timeout"))
+    server = mapping(facts.file.section("mcp").get(_server_of(spec) or ""))
+    return own if own is not None else _seconds(server.get("timeout"))
+
+
+def _knows_server(facts: Facts, tool: Mapping[str, Json]) -> bool:
+    """Whether what a tool relies on is there; T506 says where it is not."""
+    server = _server_of(tool)
+    return server is None or server in facts.file.section("mcp")
+
+
+def _server_of(tool: Mapping[str, Json]) -> str | None:
+    server = text(tool.get("mcp"))
+    return None if server is None else server.partition("/")[0]
+
+
+def _is_safe(facts: Facts, tool: str) -> bool:
+    """Whether a tool's calls are tried again unasked."""
+    return facts.tooling.effect(tool) != "write" or "idempotency_key" in facts.tooling.tools[tool]
+
+
+def _attempts(spec: Mapping[str, Json], default: int) -> int:
+    attempts = mapping(spec.get("retry")).get("attempts")
+    return attempts if isinstance(attempts, int) else default
+
+
+def _tries_keys(spec: Mapping[str, Json], keys: Keys) -> Keys:
+    """Where the number of tries stands, or else how long each may take."""
+    if "attempts" in mapping(spec.get("retry")):
+        return (*keys, "retry", "attempts")
+    return (*keys, "timeout") if "timeout" in spec else (*keys, "retry")
+
+
+def _step_time(facts: Facts) -> float:
+    return _seconds(facts.file.section("limits").get("step_time")) or STEP_TIME
+
+
+def _seconds(duration: Json) -> float | None:
+    try:
+        return None if not isinstance(duration, str) else units.seconds(duration)
+    except ValueError:
+        return None  # a duration that is none is S106's business
+
+
+def _shown(seconds: float) -> str:
+    """As people write it: 90s, 2m, 3m40s, 1h."""
+    if seconds < 120 and seconds != 60:
+        return f"{seconds:g}s"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number:g}{unit}" for number, unit in parts if number)
+
+
+RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    no_timeout,
+    timeout_in_process,
+    timeout_over_step_time,
+    retries_over_step_time,
+)

@@ -1,0 +1,65 @@
+"""T, what is declared and never used: agents and tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from agentctl.check.facts import Facts
+from agentctl.check.flow import FileModel, mapping, names_in, text
+from agentctl.check.place import at_key
+from agentctl.spec.finding import Finding
+from agentctl.spec.nearest import nearest
+
+
+def agent_never_used(facts: Facts) -> Iterator[Finding]:
+    """T540: an agent that nothing asks."""
+    for name in _unused(facts.file, "agents", _agents_named(facts.file)):
+        message = f"agent `{name}` is never used"
+        hint = "ask it in a node, or remove it"
+        yield at_key(facts.document, "T540", ("agents", name), message, hint)
+
+
+def tool_never_used(facts: Facts) -> Iterator[Finding]:
+    """T541: a tool that no agent lists and nothing calls. One that a tier offers is T534's business."""
+    for name in _unused(facts.file, "tools", _tools_named(facts.file)):
+        message = f"tool `{name}` is never used"
+        hint = "list it under `tools:` of an agent, call it in a node, or remove it"
+        yield at_key(facts.document, "T541", ("tools", name), message, hint)
+
+
+def _unused(file: FileModel, section: str, named: set[str]) -> Iterator[str]:
+    """The entries of a section that nothing names, by a slip of the pen either.
+
+    What stands in an included file may be there for another graph.
+    """
+    known = file.section(section)
+    misspelt = {nearest(name, known) for name in named - known.keys()}
+    for name in known:
+        is_own = file.document.key((section, name))[0] == file.document.path
+        if name not in named and name not in misspelt and is_own:
+            yield name
+
+
+def _agents_named(file: FileModel) -> set[str]:
+    """The agents that nodes, tools and summaries name."""
+    nodes = (work.name_of("agent") for graph in file.graphs for work in graph.works)
+    tools = (text(tool.get("agent")) for _, tool in file.entries("tools"))
+    summaries = (
+        text(mapping(mapping(agent.get("context")).get("summarise")).get("agent"))
+        for _, agent in file.agents_in_place
+    )
+    return {name for name in (*nodes, *tools, *summaries) if name is not None}
+
+
+def _tools_named(file: FileModel) -> set[str]:
+    """The tools that nodes call, agents list and tiers have."""
+    named = {name for graph in file.graphs for work in graph.works if (name := work.name_of("tool"))}
+    for _, agent in file.agents_in_place:
+        named.update(names_in(agent.get("tools")))
+    for level in mapping(file.section("tiers").get("levels")).values():
+        for part in ("tools", "approve", "deny"):
+            named.update(names_in(mapping(level).get(part)))
+    return named
+
+
+RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (agent_never_used, tool_never_used)
