@@ -207,7 +207,7 @@ def _tools_that_run(file: FileModel) -> Iterator[Call]:
 
 
 def _title(thing: Thing) -> str:
-    return f"{thing[0]} `{thing[1]}`" if thing[1] else "the file's own graph"
+    return "the file's own graph" if thing == ("graph", "") else f"{thing[0]} `{thing[1]}`"
 
 
 def _listed(names: tuple[str, ...]) -> str:
