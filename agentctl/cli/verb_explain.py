@@ -1,7 +1,8 @@
-"""`agentctl explain`: the page of one finding."""
+"""`agentctl explain`: the page of one finding, one key of the language, or the list of codes."""
 
 from __future__ import annotations
 
+import re
 import sys
 from difflib import get_close_matches
 from typing import Annotated
@@ -13,18 +14,47 @@ from agentctl.errors import UsageError
 
 app = application()
 
+_LOOKS_LIKE_A_CODE = re.compile(r"[A-Za-z]\d+")
+
 
 @app.command()
 def explain(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="Such as E410.", show_default=False)],
+    code: Annotated[
+        str,
+        typer.Argument(metavar="[CODE]", help="Such as E410; or a key, such as limits.recursion."),
+    ] = "",
 ) -> None:
-    """Say what a finding means, with a bad and a good example."""
+    """Say what a finding or a key means. Without a code: every code by family."""
+    if not code:
+        from agentctl.check.reference import codes_text
+
+        sys.stdout.write(codes_text())
+    elif _LOOKS_LIKE_A_CODE.fullmatch(code.strip()):
+        sys.stdout.write(_page(code))
+    else:
+        sys.stdout.write(_key(code))
+
+
+def _page(code: str) -> str:
     from agentctl.check.explain import as_text, codes
     from agentctl.check.explain import explain as page_of
 
     page = page_of(code)
     if page is None:
         near = get_close_matches(code.upper(), codes())
-        hint = f"did you mean {', '.join(near)}?" if near else "codes look like E410; `validate` prints them"
+        hint = f"did you mean {', '.join(near)}?" if near else "`agentctl explain` lists the codes"
         raise UsageError(f"there is no finding `{code}`", hint=hint)
-    sys.stdout.write(as_text(page))
+    return as_text(page)
+
+
+def _key(path: str) -> str:
+    from agentctl.spec.reference import entries, entry_text, key_paths
+
+    found = entries(path)
+    if not found:
+        near = get_close_matches(path, key_paths(), n=1)
+        hint = (
+            f"did you mean `{near[0]}`?" if near else "a code looks like E410, a key like `limits.recursion`"
+        )
+        raise UsageError(f"there is no finding and no key `{path}`", hint=hint)
+    return "\n".join(entry_text(at, key) for at, key in found)

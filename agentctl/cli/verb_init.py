@@ -1,4 +1,4 @@
-"""`agentctl init`: a folder with a graph and its tools."""
+"""`agentctl init`: a folder with a graph, its tools, and the schema that its first line names."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from agentctl.errors import UsageError
 
 app = application()
 
+SCHEMA = "schemas/graph.v1.json"
+"""Where the first line of a template's graph says that the schema is; a path of this machine would help no other."""
 _TRY = {"hello": "-i who=Ada", "support": "-i 'question=How do I reset my password?'"}
 
 
@@ -25,13 +27,17 @@ def init(
     template: Annotated[str, typer.Option("--from", metavar="NAME", help="hello or support.")] = "hello",
     quiet: Quiet = False,
 ) -> None:
-    """Start a project: a graph and its tools. Runs offline at once; overwrites nothing."""
+    """Start a project: a graph, its tools and the schema for editors. Runs offline at once; overwrites nothing."""
+    from agentctl.spec.schema import schema_text
+
     contents = template_files(template)
     there = [name for name in contents if (folder / name).exists()]
     if there:
         raise UsageError(
             f"{folder / there[0]} is there already; nothing was written", hint="name another folder: init DIR"
         )
+    if not (folder / SCHEMA).exists():
+        contents[SCHEMA] = schema_text()
     for name, text in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,21 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from agentctl.cli.options import application
+from agentctl.errors import UsageError
+from agentctl.json import Json
 
 app = application()
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Put the names of this file in.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Write it there, at once or not at all."),
+    ] = None,
+) -> None:
     """Print the JSON Schema of graph files.
 
-    Save it and point an editor at it: `# yaml-language-server: $schema=graph.v1.json`.
+    Save it and point an editor at it: `# yaml-language-server: $schema=graph.v1.json`. With FILE an editor
+    completes the file's own names: nodes, agents, tools, fields. Write it again when names change.
     """
+    text = _text(file)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        _write(output, text)
+
+
+def _text(file: Path | None) -> str:
     import orjson
 
-    from agentctl.spec.schema import graph_schema
+    from agentctl.spec.schema import schema_text
 
-    sys.stdout.write(orjson.dumps(graph_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    if file is None:
+        return schema_text()
+    return orjson.dumps(_named(file), option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _named(file: Path) -> Json:
+    from agentctl.spec.document import read_document
+    from agentctl.spec.known_names import schema_with_names
+
+    document = read_document(file)
+    if not isinstance(document.data, dict):
+        raise UsageError(f"`{file}` cannot be read as a graph", hint=f"`agentctl validate {file}` says why")
+    return schema_with_names(document.data)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the whole file or nothing: an editor may read it at any moment."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
+            new.write(text)
+            os.fchmod(new.fileno(), 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -146,9 +146,7 @@ def _open_field(schema: Json) -> Json:
     So its keys are only offered; what follows from them is told where types are read.
     """
     keys = schema["properties"]
-    offered = {
-        key: {**_offer(part), "examples": part.get("enum", part["examples"])} for key, part in keys.items()
-    }
+    offered = {key: {**_without_type(part), "examples": _values(part)} for key, part in keys.items()}
     offered["type"]["examples"] = [*TYPE_NAMES, MESSAGES]
     named = {"required": ["type"], "properties": {"type": {"enum": offered["type"]["examples"]}}}
     kept = {key: _without_remarks(keys[key]) for key in ("reduce", "keep", "first")}
@@ -161,6 +159,14 @@ def _open_field(schema: Json) -> Json:
         "if": {"anyOf": is_schema},
         "then": {"properties": kept},
     }
+
+
+def _without_type(schema: Json) -> Json:
+    return {key: value for key, value in schema.items() if key in _REMARKS}
+
+
+def _values(schema: Json) -> Json:
+    return schema.get("enum", schema["examples"])
 
 
 def _word(name: str, found: Json) -> Json:

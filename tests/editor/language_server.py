@@ -30,7 +30,9 @@ class LanguageServer:
         self._opened = 0
         self._diagnostics: dict[str, list[Json]] = {}
         Thread(target=self._read, daemon=True).start()
-        self._ask("initialize", {"processId": None, "rootUri": folder.as_uri(), "capabilities": _CAPABILITIES})
+        self._ask(
+            "initialize", {"processId": None, "rootUri": folder.as_uri(), "capabilities": _CAPABILITIES}
+        )
         self._tell("initialized", {})
         self._tell("workspace/didChangeConfiguration", {"settings": _SETTINGS})
 
