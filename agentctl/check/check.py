@@ -11,7 +11,7 @@ from agentctl.check.allow import apply_allowances
 from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, read_flow
 from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers
-from agentctl.check.sites import Analyses, Sites
+from agentctl.check.sites import Shared, Sites
 from agentctl.check.traffic import traffic_of
 from agentctl.spec.document import Document, read_document
 from agentctl.spec.finding import Finding
@@ -93,6 +93,8 @@ _LATER = {
 _ALWAYS = ("limits", "security")
 _OF_BASE = frozenset(("experiments", "tests", "surface"))
 """Families about what a file says of all its variants at once: a variant cannot change what they look at."""
+_OF_BASE = frozenset(("experiments", "tests", "surface"))
+"""Families about what a file says of all its variants at once: a variant cannot change what they look at."""
 
 _STEP = re.compile(r"[.\[]")
 _DECLARING = frozenset(
@@ -106,16 +108,18 @@ _DECLARING = frozenset(
 def check(document: Document, *, information: bool = False) -> list[Finding]:
     """Every finding about a document, allowed ones left out; `information` asks for those of that severity too."""
     is_complete = document.spec is not None and not document.is_part
-    seen: Analyses = {}
+    shared = Shared()
     findings = _in_order(
-        (*document.findings, *_rules(document, seen, information=information)), document.path
+        (*document.findings, *_rules(document, shared, information=information)), document.path
     )
     if document.spec is not None and "experiments" in document.data:
         # needed by files with experiments only
         from agentctl.check.worlds import in_all_worlds
 
-        findings = in_all_worlds(document, findings, lambda world: _rules(world, seen, is_base=False))
-    return _in_order(apply_allowances(document, findings, is_complete=is_complete, information=information), document.path)
+        findings = in_all_worlds(document, findings, lambda world: _rules(world, shared, is_base=False))
+    return _in_order(
+        apply_allowances(document, findings, is_complete=is_complete, information=information), document.path
+    )
 
 
 def check_file(path: Path, *, information: bool = False) -> list[Finding]:
@@ -124,13 +128,14 @@ def check_file(path: Path, *, information: bool = False) -> list[Finding]:
 
 
 def _rules(
-    document: Document, seen: Analyses, *, is_base: bool = True, information: bool = False
+    document: Document, shared: Shared, *, is_base: bool = True, information: bool = False
 ) -> Iterator[Finding]:
     broken = [finding for finding in document.findings if finding.severity == "error"]
     if document.is_part or not isinstance(document.data, dict) or any(map(_hides_the_rest, broken)):
         return
-    file = read_flow(document)
-    sites = Sites(file, seen)
+    file = read_flow(document, shared.functions)
+    shared.functions = shared.functions or file.functions
+    sites = Sites(file, shared)
     names = [finding for rule in NAMES for finding in rule(file)]
     names += [finding for rule in EXPRESSIONS for finding in rule(file, sites)]
     entries = {_entry(finding.path) for finding in broken}
@@ -160,6 +165,8 @@ def _last_phase(facts: Facts, *, is_base: bool, information: bool) -> Iterator[F
         rules: tuple[Callable[[Facts], Iterator[Finding]], ...] = module.RULES
         if information:
             rules += getattr(module, "INFORMATION", ())
+        if is_base:
+            rules += getattr(module, "OF_TEXTS", ())
         for rule in rules:
             yield from rule(facts)
 

@@ -148,6 +148,8 @@ class FileModel(Struct, frozen=True, eq=False, dict=True):
     document: Document
     data: Mapping[str, Json]
     graphs: tuple[Graph, ...]
+    known_functions: Functions | None = None
+    """Those of the file that variants make this one of."""
 
     @property
     def root(self) -> Graph:
@@ -156,7 +158,7 @@ class FileModel(Struct, frozen=True, eq=False, dict=True):
     @cached_property
     def functions(self) -> Functions:
         """The Python functions that it names."""
-        return Functions(self.document)
+        return Functions(self.document, self.known_functions)
 
     @cached_property
     def nested(self) -> Mapping[str, Graph]:
@@ -206,14 +208,14 @@ class FileModel(Struct, frozen=True, eq=False, dict=True):
         return frozenset(words)
 
 
-def read_flow(document: Document) -> FileModel:
-    """The model of a document's data."""
+def read_flow(document: Document, functions: Functions | None = None) -> FileModel:
+    """The model of a document's data; some of its functions may be known already."""
     data = mapping(document.data)
     root = _graph("", (), data)
     nested = [
         _graph(name, ("graphs", name), mapping(graph)) for name, graph in mapping(data.get("graphs")).items()
     ]
-    return FileModel(document, data, (root, *nested))
+    return FileModel(document, data, (root, *nested), functions)
 
 
 def mapping(value: Json) -> Mapping[str, Json]:

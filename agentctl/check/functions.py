@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Functions:
-    """The functions of a document."""
+    """The functions of a document; those of one that variants change are `known` in part from the one they change."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, known: Functions | None = None) -> None:
         self._document = document
-        self._found: dict[tuple[Path, str], PythonFunction | UnreadableSource] = {}
-        self._modules: Modules | None = None
+        self._found: dict[tuple[Path, str], PythonFunction | UnreadableSource] = known._found if known else {}
+        self._modules: Modules | None = known._modules if known else None
         # a file that was read from a recording has no folder to look in
         self._can_look = document.path.is_file()
 

@@ -9,7 +9,9 @@ from typing import Literal
 from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, text
+from agentctl.check.functions import Functions
 from agentctl.check.tool_types import parameters_of
+from agentctl.check.truth import Table, truth_table
 from agentctl.expressions import Analysis, Reference, analyse_bare, analyse_template
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
@@ -42,20 +44,24 @@ class Site(Struct, frozen=True, eq=False):
                 yield reference.path[0], reference
 
 
-Analyses = dict[tuple[str, str, str, str], Analysis]
-"""What has been analysed: by its text, its kind, its graph and its scope, which is named for all that is in it."""
+class Shared:
+    """What is worked out once for a file and all that its variants make of it: none changes the state or `env`."""
+
+    def __init__(self) -> None:
+        self.analyses: dict[tuple[str, str, str, str], Analysis] = {}
+        """By text, kind, graph and scope, which is named for all that is in it."""
+        self.tables: dict[tuple[str, str], Table | None] = {}
+        """By a condition's text and its graph."""
+        self.functions: Functions | None = None
 
 
 class Sites:
-    """Every expression of a file, each analysed once.
+    """Every expression of a file, each analysed once."""
 
-    `seen` may be shared by a file and what its variants make of it: no variant changes the state or `env`.
-    """
-
-    def __init__(self, file: FileModel, seen: Analyses | None = None) -> None:
+    def __init__(self, file: FileModel, shared: Shared | None = None) -> None:
         self._file = file
         self._scopes: dict[tuple[str, str], Mapping[str, Json]] = {}
-        self._seen: Analyses = {} if seen is None else seen
+        self._shared = shared or Shared()
 
     @cached_property
     def all(self) -> tuple[Site, ...]:
@@ -84,6 +90,14 @@ class Sites:
     def state_of(self, graph: Graph) -> Json:
         """The closed schema of a graph's state, as an expression sees it."""
         return self._scope(graph, "state")["state"]
+
+    def table_of(self, condition: Site) -> Table | None:
+        """The answers of a condition of a router; None unless all that it reads is closed state."""
+        key, tables = (condition.text, condition.graph.name), self._shared.tables
+        if key not in tables:
+            state = self.state_of(condition.graph)
+            tables[key] = truth_table(condition.text, condition.analysis, state)
+        return tables[key]
 
     def type_of(self, keys: Keys, value: Json) -> Json:
         """The type of a value of `set`, `args` or `input`, whose texts may be templates."""
@@ -210,9 +224,10 @@ class Sites:
         scope: str,
     ) -> Site:
         memo = (value, kind, graph.name, scope)
-        if memo not in self._seen:
-            self._seen[memo] = analyse(value, self._scope(graph, scope))
-        return Site(keys, value, kind, graph, owner, self._seen[memo])
+        seen = self._shared.analyses
+        if memo not in seen:
+            seen[memo] = analyse(value, self._scope(graph, scope))
+        return Site(keys, value, kind, graph, owner, seen[memo])
 
     def _scope(self, graph: Graph, scope: str) -> Mapping[str, Json]:
         key = (graph.name, scope)

@@ -13,7 +13,7 @@ from agentctl.check.severity import severity_of
 from agentctl.json import Json
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Finding, Span, path_text
-from agentctl.spec.overlay import Override, applies, chosen_overrides, do_cross, variants_of
+from agentctl.spec.overlay import Override, all_overrides, applies, chosen_overrides, do_cross, variants_of
 
 MOST = 64
 """Combinations that are checked; a file with more of them is refused (V807)."""
@@ -25,6 +25,10 @@ UNUSED = frozenset(
 T533 is one of them: what is approved or denied beyond the tools of a tier may be left over from another world.
 G208, E421, R307 and their like are not: they say that something goes wrong in the world at hand.
 """
+_LONE = frozenset(
+    (name,) for name in ("instructions", "prompt", "say", "description", "temperature", "reasoning")
+)
+"""Last keys of paths whose values are judged each by itself: no rule looks at two of them at once."""
 _MOST_TRIALS = 32
 """Further worlds that are looked at to tell which variant, and which override of it, is to blame."""
 
@@ -174,12 +178,20 @@ class _Worlds:
         return overrides[0]
 
 
-def _combinations(data: Json) -> Iterable[tuple[Choice, ...]]:
-    """One variant of each experiment, in every way; when those are too many, each variant by itself."""
-    tables = [[(name, variant) for variant in variants] for name, variants in variants_of(data).items()]
+def _combinations(data: Json) -> Iterator[tuple[Choice, ...]]:
+    """One variant of each experiment, in every way; when those are too many, each variant by itself.
+
+    Of experiments that change nothing but lone values one is tried at a time, with every way of the others.
+    """
+    tables = {name: [(name, one) for one in variants] for name, variants in variants_of(data).items()}
     if count_of_worlds(data) > MOST:
-        return islice(((choice,) for table in tables for choice in table), MOST)
-    return product(*tables)
+        yield from islice(((choice,) for table in tables.values() for choice in table), MOST)
+        return
+    joint = {override.experiment for override in all_overrides(data) if override.keys[-1:] not in _LONE}
+    lone = [choice for name, table in tables.items() if name not in joint for choice in table]
+    for choices in product(*(table for name, table in tables.items() if name in joint)):
+        yield choices
+        yield from ((*choices, choice) for choice in lone)
 
 
 def _thing(finding: Finding) -> _Thing:

@@ -11,7 +11,6 @@ from agentctl.check.place import at_key, at_value, at_word, did_you_mean
 from agentctl.check.reach import circles, edges_of
 from agentctl.check.shapes import closed_values, described, misfit, type_names, value_text
 from agentctl.check.sites import Site, Sites
-from agentctl.check.truth import truth_table
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 
@@ -157,7 +156,7 @@ def condition_that_never_changes(file: FileModel, sites: Sites) -> Iterator[Find
         for place, arm in enumerate(router.arms):
             keys = (*router.keys, place, "when")
             site = sites.by_keys.get(keys)
-            always = _always(arm.get("when"), site, sites.state_of(router.graph))
+            always = _always(arm.get("when"), site, sites)
             if always is not None and not (site and any(_impossible_comparisons(file, site))):
                 message = f"this condition is always {'true' if always else 'false'}"
                 hint = (
@@ -199,7 +198,7 @@ def overlapping_arms(file: FileModel, sites: Sites) -> Iterator[Finding]:
     for router in _routers(file):
         seen: list[tuple[int, str, frozenset[str]]] = []
         for keys, site in _conditions(router, sites).items():
-            table = truth_table(site.text, site.analysis, sites.state_of(router.graph))
+            table = sites.table_of(site)
             if table is None or len(table.paths) != 1:
                 continue
             field, place = table.paths[0], _arm_of(keys)
@@ -308,11 +307,11 @@ def _covers_all(router: Router, sites: Sites) -> bool:
     cases: dict[tuple[str, ...], set[str]] = {}
     for place, arm in enumerate(router.arms):
         site = sites.by_keys.get((*router.keys, place, "when"))
-        if _always(arm.get("when"), site, sites.state_of(router.graph)):
+        if _always(arm.get("when"), site, sites):
             return True
         if site is None:
             continue
-        table = truth_table(site.text, site.analysis, sites.state_of(router.graph))
+        table = sites.table_of(site)
         if table is not None:
             cases.setdefault(table.paths, set()).update(table.cases)
             taken.setdefault(table.paths, set()).update(table.true)
@@ -321,14 +320,13 @@ def _covers_all(router: Router, sites: Sites) -> bool:
 
 def _has_fixed_arm(router: Router, sites: Sites) -> bool:
     """Whether some condition never changes, which is R304's business."""
-    state = sites.state_of(router.graph)
     return any(
-        _always(arm.get("when"), sites.by_keys.get((*router.keys, place, "when")), state) is not None
+        _always(arm.get("when"), sites.by_keys.get((*router.keys, place, "when")), sites) is not None
         for place, arm in enumerate(router.arms)
     )
 
 
-def _always(when: Json, site: Site | None, state: Json) -> bool | None:
+def _always(when: Json, site: Site | None, sites: Sites) -> bool | None:
     """The one answer a condition can give; None when it can give both, or that is not known."""
     if isinstance(when, bool):
         return when
@@ -337,7 +335,7 @@ def _always(when: Json, site: Site | None, state: Json) -> bool | None:
     constant = site.analysis.constant
     if constant is not None:
         return constant.value if isinstance(constant.value, bool) else None
-    table = truth_table(site.text, site.analysis, state)
+    table = sites.table_of(site)
     if table is None or 0 < len(table.true) < len(table.cases):
         return None
     return bool(table.true)

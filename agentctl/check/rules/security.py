@@ -175,8 +175,9 @@ def _script_of(words: tuple[str, ...]) -> int | None:
     return None
 
 
+OF_TEXTS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (looks_like_a_secret,)
+"""Rules about the texts of a file, in which all that its variants say stands already."""
 RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    looks_like_a_secret,
     secret_with_default,
     command_outside_project,
     address_of_arguments,
