@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Literal
 
@@ -75,8 +76,7 @@ class Tooling:
             case "store":
                 return _OF_STORE.get(str(spec.get("operation")), "write")
             case "graph" | "agent":
-                reached = [self.effect(name) for name in self.reached(("tool", tool)) if name != tool]
-                return max(reached, key=_WEIGHT.__getitem__, default="pure")
+                return self._effects_reached.get(("tool", tool), "pure")
             case _:
                 return "write"
 
@@ -91,6 +91,35 @@ class Tooling:
     def writes_reached(self, thing: Thing) -> tuple[str, ...]:
         """Those of them that write."""
         return tuple(name for name in self.reached(thing) if self.effect(name) == "write")
+
+    def reaching(self, tools: Iterable[str]) -> Mapping[Thing, str]:
+        """Each thing that may come to call one of these tools, with the first such; the tools themselves, too."""
+        found: dict[Thing, str] = {("tool", name): name for name in tools}
+        waiting = deque(found)
+        while waiting:
+            thing = waiting.popleft()
+            for call in self._callers.get(thing, ()):
+                if call.caller not in found and self._may_be_called(call):
+                    found[call.caller] = found[thing]
+                    waiting.append(call.caller)
+        return found
+
+    @cached_property
+    def _callers(self) -> Mapping[Thing, tuple[Call, ...]]:
+        found: dict[Thing, list[Call]] = {}
+        for calls in self.calls.values():
+            for call in calls:
+                found.setdefault(call.callee, []).append(call)
+        return {thing: tuple(calls) for thing, calls in found.items()}
+
+    @cached_property
+    def _effects_reached(self) -> Mapping[Thing, Effect]:
+        """The worst that each thing may come to do through tools of its own kinds."""
+        own = [name for name in self.tools if self.kind(name) in OWN_KINDS]
+        found: dict[Thing, Effect] = {}
+        for effect in ("pure", "read", "write"):
+            found.update(dict.fromkeys(self.reaching(n for n in own if self.effect(n) == effect), effect))
+        return found
 
     def _things_reached(self, thing: Thing) -> Iterator[Thing]:
         seen = {thing: None}

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping
 
 from agentctl.check.calls import Thing, thing_of
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work, mapping
 from agentctl.check.place import at_value
+from agentctl.check.tooling import OWN_KINDS
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 
 
 def retry_of_write(facts: Facts) -> Iterator[Finding]:
     """T509: a tool, an agent or a graph is tried again that can reach a write without an `idempotency_key`."""
-    unsafe_write = cache(partial(_unsafe_write, facts))
+    writes = _unsafe_writes(facts)
     for name, tool in facts.tooling.tools.items():
         if _is_retried(tool.get("retry")) and "idempotency_key" not in tool:
-            write = unsafe_write(("tool", name))
+            write = writes.get(("tool", name))
             if write is not None:
                 yield _finding(facts, ("tools", name), f"tool `{name}`", write, write == name)
     for graph in facts.file.graphs:
         for work in graph.works:
             if _is_retried(work.data.get("retry")):
-                yield from _of_work(facts, work, unsafe_write)
+                yield from _of_work(facts, work, writes)
 
 
-def _of_work(facts: Facts, work: Work, unsafe_write: Callable[[Thing], str | None]) -> Iterator[Finding]:
+def _of_work(facts: Facts, work: Work, writes: Mapping[Thing, str]) -> Iterator[Finding]:
     """A try of a node is a try of all that is inside it."""
     for part in work.walk():
         thing = thing_of(part)
         if thing is None or "idempotency_key" in part.data or "idempotency_key" in work.data:
             continue
-        write = unsafe_write(thing)
+        write = writes.get(thing)
         if write is not None:
             title = "the agent" if thing[0] == "agent" and "." in thing[1] else f"{thing[0]} `{thing[1]}`"
             yield _finding(facts, work.keys, title, write, thing == ("tool", write))
             return
 
 
-def _unsafe_write(facts: Facts, thing: Thing) -> str | None:
-    """A write that a thing can reach, and that is not safe to repeat."""
-    tools = facts.tooling.tools
-    return next(
-        (name for name in facts.tooling.writes_reached(thing) if "idempotency_key" not in tools[name]), None
+def _unsafe_writes(facts: Facts) -> Mapping[Thing, str]:
+    """Each thing that can reach a write that is not safe to repeat, with that tool."""
+    tooling = facts.tooling
+    return tooling.reaching(
+        name
+        for name, tool in tooling.tools.items()
+        if tooling.kind(name) in OWN_KINDS
+        and tooling.effect(name) == "write"
+        and "idempotency_key" not in tool
     )
 
 

@@ -46,11 +46,10 @@ def effect_not_declared(facts: Facts) -> Iterator[Finding]:
 
 def cache_on_write(facts: Facts) -> Iterator[Finding]:
     """T508: answers are to be kept of a tool that writes."""
+    writes = facts.tooling.reaching(name for name in facts.tooling.tools if _says_it_writes(facts, name))
     for name, tool in facts.tooling.tools.items():
-        if tool.get("cache") in (None, False):
-            continue
-        write = next((write for write in _writes(facts, name)), None)
-        if write is not None:
+        write = writes.get(("tool", name))
+        if write is not None and tool.get("cache") not in (None, False):
             does = "writes" if write == name else f"can call `{write}`, which writes"
             message = f"tool `{name}` {does}, and what writes is never cached"
             hint = f"remove `cache`; or, if `{write}` changes nothing, write `effect: read` there"
@@ -118,14 +117,10 @@ def pure_with_grants(facts: Facts) -> Iterator[Finding]:
             yield at_key(facts.document, "T519", keys, message, hint)
 
 
-def _writes(facts: Facts, name: str) -> Iterator[str]:
-    """The writes that a call of a tool can come to, as far as they say so: what says nothing is T507's business."""
-    tools = facts.tooling.tools
-    if tools[name].get("effect") == "write":
-        yield name
-    for reached in facts.tooling.writes_reached(("tool", name)):
-        if facts.tooling.kind(reached) == "store" or "effect" in tools[reached]:
-            yield reached
+def _says_it_writes(facts: Facts, name: str) -> bool:
+    """Whether a tool writes, as the file says: what it does not say is T507's business."""
+    is_said = "effect" in facts.tooling.tools[name] or facts.tooling.kind(name) == "store"
+    return is_said and facts.tooling.effect(name) == "write"
 
 
 def _is_described(facts: Facts, name: str, tool: Mapping[str, Json]) -> bool:
