@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 
@@ -11,13 +12,16 @@ from agentctl.check.facts import Facts
 from agentctl.check.fitting import unfit
 from agentctl.check.flow import Work, mapping
 from agentctl.check.place import at_key, at_value, did_you_mean
-from agentctl.check.shapes import alternatives, misfit
+from agentctl.check.shapes import alternatives, misfit, type_names
 from agentctl.check.sites import Sites
 from agentctl.check.tool_types import parameters_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
 from agentctl.spec.wording import listed
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
+_NUMBERS = (frozenset(("integer",)), frozenset(("number",)))
 
 
 class _Call(Struct, frozen=True):
@@ -96,7 +100,8 @@ def _misfits(facts: Facts, title: str, value: Json, wanted: Json, keys: Keys) ->
     if not _is_computed(facts.sites, value, keys):
         for wrong in unfit(value, wanted, keys):
             at = at_key if wrong.at_key else at_value
-            yield at(facts.document, "T504", wrong.keys, f"{title}: {wrong.message}", wrong.hint)
+            mend = _mend(value, wanted) if wrong.keys == keys else None
+            yield at(facts.document, "T504", wrong.keys, f"{title}: {wrong.message}", wrong.hint, mend)
         return
     inside = [*_misfits_inside(facts, title, value, wanted, keys)]
     yield from inside
@@ -118,6 +123,14 @@ def _misfits_inside(facts: Facts, title: str, value: Json, wanted: Json, keys: K
     elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _misfits(facts, title, part, mapping(one[0].get("items")), (*keys, index))
+
+
+def _mend(value: Json, wanted: Json) -> str | None:
+    """What was surely meant: a number written as text, or a text that reads as a whole number."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value) and type_names(wanted) in _NUMBERS:
+        return value
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return f'"{value}"' if is_whole and type_names(wanted) == frozenset(("string",)) else None
 
 
 def _is_computed(sites: Sites, value: Json, keys: Keys) -> bool:
