@@ -6,6 +6,7 @@ from functools import cached_property
 
 from agentctl.check.flow import FileModel
 from agentctl.check.sites import Sites
+from agentctl.check.steps import Steps
 from agentctl.check.tooling import Tooling
 from agentctl.spec.document import Document
 
@@ -24,3 +25,7 @@ class Facts:
     @cached_property
     def tooling(self) -> Tooling:
         return Tooling(self.file)
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps(self.file, self.sites)
