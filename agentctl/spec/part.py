@@ -44,11 +44,11 @@ Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(title="Name", pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 ErrorKey = Annotated[str, Meta(title="ErrorClass", pattern=f"^({'|'.join(get_args(ErrorClass))}|else)$")]
 """A class of errors that `on_error` routes by."""
-Template: TypeAlias = str
+Template = Annotated[str, Meta(title="Template")]
 """Text in which `${{ … }}` is filled in."""
-Expression: TypeAlias = str
+Expression = Annotated[str, Meta(title="Expression")]
 """A bare expression: no `${{ }}` around it."""
-Condition: TypeAlias = str | bool
+Condition: TypeAlias = Expression | bool
 """A bare expression that is true or false."""
 Target = Annotated[str, Meta(title="Target")]
 """A node, a router, or `end`."""

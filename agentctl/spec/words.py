@@ -29,6 +29,8 @@ WORDS = {
     "Share": Word("A share of a whole.", ("20%",)),
     "ErrorClass": Word("A class of errors, or `else` for every other one.", (*get_args(ErrorClass), "else")),
     "Name": Word("A name: letters, digits, `_` and `-`, no digit first.", ("look_up",)),
+    "Template": Word("Text in which `${{ … }}` is filled in.", ("Question: ${{ state.question }}",)),
+    "Expression": Word("A bare expression, with no `${{ }}` around it.", ("state.sure >= 0.6",)),
     "TypeName": Word("The name of a type; with `?` it may be null.", ("string", "number?"), TYPE_WORDS),
     "Target": Word("A node, a router, or `end`.", ("end",)),
     "ErrorTarget": Word("A node, a router, `end`, or `skip` to go on to `then`.", ("skip",)),

@@ -15,7 +15,8 @@ from agentctl.spec.schema import graph_schema
 from tests.editor.language_server import LanguageServer
 
 ROOT = Path(__file__).parent.parent.parent
-SERVER = os.environ.get("YAML_LANGUAGE_SERVER") or shutil.which("yaml-language-server")
+_FOUND = shutil.which(os.environ.get("YAML_LANGUAGE_SERVER", "yaml-language-server"))
+SERVER = None if _FOUND is None else os.path.abspath(_FOUND)
 GRAPHS = sorted([*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("graphs/*/*.yaml")])
 CASES = sorted((ROOT / "tests" / "cases" / "ok").glob("*.yaml"))
 MODELINE = "# yaml-language-server: $schema=../../schemas/graph.v1.json\n"

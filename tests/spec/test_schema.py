@@ -72,6 +72,15 @@ def test_every_key_has_a_description_and_an_example_that_fits() -> None:
             assert not errors, f"{name}.{key}: {errors[0].message}"
 
 
+def test_every_default_that_is_told_fits() -> None:
+    told = [(name, key, part) for name, key, part in keys_of_the_language() if "default" in part]
+    assert len(told) > 15
+    for name, key, part in told:
+        fits = VALIDATOR.evolve(schema={**part, "$defs": graph_schema()["$defs"]}).is_valid(part["default"])
+        assert fits, f"{name}.{key}"
+        assert "Default: `" in part["markdownDescription"], f"{name}.{key}"
+
+
 def test_names_in_the_schema_are_those_people_use() -> None:
     assert not [name for name in graph_schema()["$defs"] if name.endswith("Spec")]
     references = {ref.removeprefix("#/$defs/") for ref in every(graph_schema(), "$ref")}
@@ -86,6 +95,7 @@ def _walk(data: Json, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, 
 
 
 CHANGES = [(name, path) for name, data in DATA.items() for path in _walk(data, ()) if path]
+CODES_OF_TYPES = ("S101", "S102", "S104", "S110", "S111", "S112", "X08")
 VALUES = st.sampled_from(
     [
         None,
@@ -151,7 +161,7 @@ def test_the_types_and_the_schema_are_of_one_mind(
     data = changed(DATA[place[0]], place[1], how, word, value)
     fits = VALIDATOR.is_valid(data)
     spec, faults = read_spec(data, is_part="nodes" not in data)
-    in_types = [fault for fault in faults if fault.code in ("S101", "S102", "S104", "S110")]
+    in_types = [fault for fault in faults if fault.code in CODES_OF_TYPES]
     if fits:
         # what is written as a type is looked into more closely than the schema does
         assert faults == in_types
