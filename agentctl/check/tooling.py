@@ -105,6 +105,15 @@ class Tooling:
         return found
 
     @cached_property
+    def said_writes(self) -> Mapping[Thing, str]:
+        """Each thing that may come to write, as the file says, with the tool: one that says nothing is T507's business."""
+        return self.reaching(
+            name
+            for name, tool in self.tools.items()
+            if self.effect(name) == "write" and ("effect" in tool or self.kind(name) == "store")
+        )
+
+    @cached_property
     def _callers(self) -> Mapping[Thing, tuple[Call, ...]]:
         found: dict[Thing, list[Call]] = {}
         for calls in self.calls.values():

@@ -12,7 +12,6 @@ from agentctl.check.flow import mapping, names_in, placed_names, text
 from agentctl.check.place import at_value, at_word
 from agentctl.check.secrets import secrets_in
 from agentctl.check.severity import severity_of
-from agentctl.check.tooling import Tooling
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys, Span
 
@@ -76,7 +75,7 @@ def write_without_approval(facts: Facts) -> Iterator[Finding]:
     """X05: a write that a model may call, and nobody is asked."""
     tooling, agents = facts.tooling, facts.file.agents_in_place
     listed = {name for _, agent in agents for name in names_in(agent.get("tools"))}
-    writes = {name for name in listed if name in tooling.tools and _is_certain_write(tooling, name)}
+    writes = {name for name in listed if ("tool", name) in tooling.said_writes}
     if tooling.tiers:
         levels = mapping(facts.file.section("tiers").get("levels"))
         for level, body in levels.items():
@@ -149,14 +148,6 @@ def _leaves(facts: Facts, keys: Keys, path: str) -> bool:
         return here.exists() and not here.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError, ValueError):
         return False  # no name a file can have, or links in a circle: using it fails, and says why
-
-
-def _is_certain_write(tooling: Tooling, name: str) -> bool:
-    """Whether a tool writes, as the file says; what it does not say is T507's business."""
-    if tooling.kind(name) in ("graph", "agent"):
-        return any(_is_certain_write(tooling, reached) for reached in tooling.writes_reached(("tool", name)))
-    said = "effect" in tooling.tools[name] or tooling.kind(name) == "store"
-    return said and tooling.effect(name) == "write"
 
 
 def _unasked(facts: Facts, keys: Keys, name: str, who: str) -> Finding:

@@ -46,9 +46,8 @@ def effect_not_declared(facts: Facts) -> Iterator[Finding]:
 
 def cache_on_write(facts: Facts) -> Iterator[Finding]:
     """T508: answers are to be kept of a tool that writes."""
-    writes = facts.tooling.reaching(name for name in facts.tooling.tools if _says_it_writes(facts, name))
     for name, tool in facts.tooling.tools.items():
-        write = writes.get(("tool", name))
+        write = facts.tooling.said_writes.get(("tool", name))
         if write is not None and tool.get("cache") not in (None, False):
             does = "writes" if write == name else f"can call `{write}`, which writes"
             message = f"tool `{name}` {does}, and what writes is never cached"
@@ -115,12 +114,6 @@ def pure_with_grants(facts: Facts) -> Iterator[Finding]:
             message = f"tool `{name}` is `pure`, and its sandbox lets it {grant}"
             hint = "what it answers may then change: write `effect: read`, or take the grant away"
             yield at_key(facts.document, "T519", keys, message, hint)
-
-
-def _says_it_writes(facts: Facts, name: str) -> bool:
-    """Whether a tool writes, as the file says: what it does not say is T507's business."""
-    is_said = "effect" in facts.tooling.tools[name] or facts.tooling.kind(name) == "store"
-    return is_said and facts.tooling.effect(name) == "write"
 
 
 def _is_described(facts: Facts, name: str, tool: Mapping[str, Json]) -> bool:
