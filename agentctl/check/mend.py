@@ -125,12 +125,15 @@ class _Mending:
         phase, keys = _phase(new[0]), {_key(one) for one in new}
         errors, count = self._score(_with(self.files, kept), roots, phase, keys)
         errors_left, count_left = self._score(_with(self.files, [*kept, *new]), roots, phase, keys)
-        return errors_left <= errors and count_left < count
+        # phase by phase: one error of the YAML hides a hundred of the graph, and would count for less
+        return count_left < count and all(left <= errors[at] for at, left in errors_left.items())
 
-    def _score(self, files: Files, roots: Iterable[Path], phase: int, keys: set[_Key]) -> tuple[int, int]:
-        """How many errors there are up to a phase, and how many findings of these keys."""
+    def _score(
+        self, files: Files, roots: Iterable[Path], phase: int, keys: set[_Key]
+    ) -> tuple[Counter[int], int]:
+        """How many errors each phase has up to this one, and how many findings there are of these keys."""
         found = [one for root in roots for one in self._check(_document(files, root))]
-        errors = sum(one.severity == "error" and _phase(one) <= phase for one in found)
+        errors = Counter(_phase(one) for one in found if one.severity == "error" and _phase(one) <= phase)
         return errors, sum(_key(one) in keys for one in found)
 
     def _check(self, document: Document | None) -> list[Finding]:
