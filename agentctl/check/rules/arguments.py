@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
+from functools import cache, cached_property, partial
 
 from msgspec import Struct
 
 from agentctl.check.facts import Facts
 from agentctl.check.fitting import unfit
 from agentctl.check.flow import Work, mapping
-from agentctl.check.place import at_key, at_value, did_you_mean
+from agentctl.check.place import at_key, at_value
 from agentctl.check.shapes import alternatives, misfit, type_names
 from agentctl.check.sites import Sites
 from agentctl.check.tool_types import parameters_of
@@ -20,11 +20,15 @@ from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
 from agentctl.spec.wording import listed
 
+_GUESSED = 100
+"""Unknown names of one call that a near one is looked for: each costs up to 2 ms where there are thousands."""
+_SHOWN = 12
+"""Names in a hint."""
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _NUMBERS = (frozenset(("integer",)), frozenset(("number",)))
 
 
-class _Call(Struct, frozen=True):
+class _Call(Struct, frozen=True, eq=False, dict=True):
     """A node, a branch or the work of a map that calls a tool whose parameters are known."""
 
     work: Work
@@ -43,24 +47,21 @@ class _Call(Struct, frozen=True):
     def known(self) -> Mapping[str, Json]:
         return mapping(self.parameters.get("properties"))
 
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """What is given and not taken."""
+    @cached_property
+    def unknown(self) -> Mapping[str, str | None]:
+        """What is given and not taken, and which argument it may stand for: one that is not given as well."""
         if self.parameters.get("additionalProperties") is not False:
-            return ()
-        return tuple(name for name in self.given if name not in self.known)
-
-    def meant(self, name: str) -> str | None:
-        """The argument that an unknown one stands for, if it is not given as well."""
-        return nearest(name, [known for known in self.known if known not in self.given])
+            return {}
+        free = tuple(name for name in self.known if name not in self.given)
+        names = [name for name in self.given if name not in self.known]
+        return {name: nearest(name, free) if at < _GUESSED else None for at, name in enumerate(names)}
 
 
 def unknown_argument(facts: Facts) -> Iterator[Finding]:
     """T503: an argument that the tool does not take."""
     for call in _calls(facts):
-        for name in call.unknown:
-            meant = call.meant(name)
-            hint = did_you_mean(name, call.known) or _taken(call.known)
+        for name, meant in call.unknown.items():
+            hint = f"did you mean `{meant}`?" if meant is not None else _taken(call.known)
             message = f"tool `{call.tool}` takes no argument `{name}`"
             yield at_key(facts.document, "T503", (*call.keys, name), message, hint, meant)
 
@@ -77,7 +78,7 @@ def type_of_argument(facts: Facts) -> Iterator[Finding]:
 def missing_argument(facts: Facts) -> Iterator[Finding]:
     """T505: an argument that the tool needs is not given."""
     for call in _calls(facts):
-        misspelt = {call.meant(name) for name in call.unknown}
+        misspelt = set(call.unknown.values())
         for name in call.parameters.get("required", ()):
             if name not in call.given and name not in misspelt:
                 message = f"tool `{call.tool}` needs the argument `{name}`"
@@ -149,7 +150,9 @@ def _without_null(type: Json) -> Json:
 
 
 def _taken(known: Mapping[str, Json]) -> str:
-    return f"it takes {listed([f'`{name}`' for name in known]) or 'nothing'}"
+    names = [f"`{name}`" for name in known]
+    shown = names if len(names) <= _SHOWN else [*names[:_SHOWN], f"{len(names) - _SHOWN} more"]
+    return f"it takes {listed(shown) or 'nothing'}"
 
 
 RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
