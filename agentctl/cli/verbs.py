@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 VERBS = {
     "init": "Start a project: a graph and its tools.",
     "validate": "Check files without running anything they name.",
-    "explain": "Say what a finding means, with a bad and a good example.",
+    "explain": "Say what a finding or a key means, with examples.",
     "graph": "Draw a graph as text.",
     "run": "Run one turn of a graph.",
     "chat": "Take turns on one thread, typed at a prompt.",
@@ -24,7 +24,7 @@ VERBS = {
     "threads": "List, show and remove threads.",
     "models": "List, fetch and remove embedded models.",
     "doctor": "Say what this machine can do.",
-    "schema": "Print the JSON Schema of graph files.",
+    "schema": "Print the JSON Schema of graph files, or of one file with its names.",
 }
 """Each verb `x` is the Typer app of the module agentctl.cli.verb_x."""
 
