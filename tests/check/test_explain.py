@@ -11,6 +11,10 @@ from agentctl.check.explain import Page, as_text, codes, explain
 from agentctl.spec.finding import Finding
 
 
+ALWAYS_TOLD = frozenset(("L712",))
+"""Information that every file gives, a good one too."""
+
+
 def _page(code: str) -> Page:
     page = explain(code)
     assert page is not None
@@ -23,7 +27,9 @@ def _findings(folder: Path, page: Page, text: str) -> list[Finding]:
     file = folder / "graph.yaml"
     # the page shows a file of a megabyte cut short
     file.write_text(text.replace("# … and 200,000 more", "# … and more" + " " * 1024 * 1024))
-    return check_file(file, information=page.severity == "information")
+    found = check_file(file, information=page.severity == "information")
+    # what another page is about
+    return [finding for finding in found if finding.severity != "information" or finding.code == page.code]
 
 
 @pytest.mark.parametrize("code", codes())
@@ -35,7 +41,7 @@ def test_the_bad_example_gives_the_code_and_nothing_else(code: str, tmp_path: Pa
 @pytest.mark.parametrize("code", codes())
 def test_the_good_example_is_silent(code: str, tmp_path: Path) -> None:
     page = _page(code)
-    assert _findings(tmp_path, page, page.good) == []
+    assert {finding.code for finding in _findings(tmp_path, page, page.good)} == ALWAYS_TOLD & {code}
 
 
 @pytest.mark.parametrize("code", codes())
