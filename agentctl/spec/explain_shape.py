@@ -12,9 +12,11 @@ from agentctl import units
 from agentctl.json import Json
 from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Keys
-from agentctl.spec.nearest import nearest
+from agentctl.spec.mends import as_in, elsewhere, like_name, mend_type, mend_unit, other_key
+from agentctl.spec.nearest import nearest, sure_word
 from agentctl.spec.part import Choice
 from agentctl.spec.schema import graph_schema, named_choices
+from agentctl.spec.spot import spot
 from agentctl.spec.wording import listed
 
 _KINDS = {
@@ -41,6 +43,18 @@ _BOUNDS = {
 _TYPES = (("$defs", "TypeName"), ("$defs", "Field"))
 _OFFER = len(("$defs", "Node", "allOf", 0, "then", "properties", "prompt", "type"))
 """The place of what a choice says again of a key's value, for editors."""
+_NEEDED = {
+    "a node": "`agent: NAME` asks a model, `tool: NAME` calls a tool, `ask:` a person, `set:` writes fields",
+    "a tool": "`python: module:function`, `http: GET https://…`, `command: [program, argument]`, or another",
+    "an arm": "write `{when: …, to: …}`, and `{else: …}` as the last",
+    "a model": "name one with `model: provider/model`, or a group of them",
+}
+_TOO_MANY = {
+    "a node": "one after the other in two nodes, or side by side in the branches of a `parallel`",
+    "an arm": "`else` is an arm of its own, the last one",
+    "a tool": "make two tools of it",
+}
+"""By the noun of a choice."""
 _MOST_FAULTS = 1_000
 _MOST_LISTED = 12
 """Keys that a hint lists when none is near."""
@@ -52,7 +66,27 @@ def shape_faults(data: Json) -> list[Fault]:
     explained = (fault for error in _validator().iter_errors(data) for fault in _explain(error, data))
     for fault in islice(explained, _MOST_FAULTS):
         faults.setdefault((fault.code, fault.keys), fault)
-    return list(faults.values())
+    return list(_without_consequences(faults.values(), data))
+
+
+def _without_consequences(faults: Iterable[Fault], data: Json) -> Iterator[Fault]:
+    """The faults, with one for each router that is a lone arm, which is neither kind of router."""
+    lone: set[Keys] = set()
+    for fault in faults:
+        router = _router_of(fault.keys)
+        value = _at(data, router) if router else None
+        if not isinstance(value, dict) or "when" not in value or "by" in value:
+            yield fault
+        elif router not in lone:
+            lone.add(router)
+            message = f"router `{router[-1]}` is a lone arm; a router by condition is a list of them"
+            yield Fault("S102", router, message, "write `[{when: …, to: …}, {else: …}]`", at_key=True)
+
+
+def _router_of(keys: Keys) -> Keys:
+    """The router that a fault is in; empty when it is in none."""
+    start = 2 if keys[:1] == ("graphs",) else 0
+    return keys[: start + 2] if keys[start : start + 1] == ("routers",) and len(keys) > start + 1 else ()
 
 
 @cache
@@ -62,7 +96,7 @@ def _validator() -> jsonschema_rs.Validator:
 
 
 def _explain(error: jsonschema_rs.ValidationError, data: Json) -> Iterator[Fault]:
-    keys, where = tuple(error.instance_path), tuple(error.schema_path)
+    keys, where = _keys_in(data, error.instance_path), tuple(error.schema_path)
     value = _at(data, keys)
     if keys == ("agentctl",):
         return  # each file says its own version, which is checked as it is read
@@ -79,7 +113,7 @@ def _explain(error: jsonschema_rs.ValidationError, data: Json) -> Iterator[Fault
         case "additionalProperties":
             known = tuple(_at(graph_schema(), where[:-1])["properties"])
             for key in told_more.unexpected:
-                yield unknown_key(key, keys, known)
+                yield unknown_key(key, keys, known, value)
         case "required":
             yield from _missing(told_more.property, value, keys, _at(graph_schema(), where[:-1]))
         case "propertyNames":
@@ -88,15 +122,23 @@ def _explain(error: jsonschema_rs.ValidationError, data: Json) -> Iterator[Fault
             yield _bad_value(kind, value, keys, where, error.message)
 
 
-def unknown_key(key: str, keys: Keys, known: tuple[str, ...]) -> Fault:
-    """A key that the language does not have, with the one that was meant."""
-    meant = nearest(key, known)
-    hint = f"did you mean `{meant}`?" if meant else None
+def unknown_key(key: str, keys: Keys, known: tuple[str, ...], value: Json = None) -> Fault:
+    """A key that the language does not have, with the one that was meant; `value` is what it stands in."""
+    meant = _meant_key(key, known)
+    place = elsewhere(spot(keys).owner, key)
+    hint = f"did you mean `{meant}`?" if meant else place
     if ":" in key:
         hint = "write a space after the `:`"
-    elif meant is None and len(known) <= _MOST_LISTED:
+    elif hint is None and len(known) <= _MOST_LISTED:
         hint = f"the keys here are {listed([f'`{name}`' for name in known])}"
-    return Fault("S101", (*keys, key), f"unknown key {told(key)}", hint, at_key=True)
+    taken = value if isinstance(value, dict) else {}
+    fix = sure_word(key, known) if meant and meant not in taken and other_key(key, known) is None else None
+    return Fault("S101", (*keys, key), f"unknown key {told(key)}", hint, at_key=True, fix=fix)
+
+
+def _meant_key(key: str, known: tuple[str, ...]) -> str | None:
+    """The key that an unknown one was meant for: what other tools call so, or the nearest."""
+    return other_key(key, known) or nearest(key, known)
 
 
 def _missing(key: str, value: Json, keys: Keys, schema: Json) -> Iterator[Fault]:
@@ -104,13 +146,18 @@ def _missing(key: str, value: Json, keys: Keys, schema: Json) -> Iterator[Fault]
     known = schema.get("properties") or graph_schema()["properties"]
     if key == "agentctl" or key in _slips(value, known):
         return
-    yield Fault("S104", keys, f"`{key}` is missing", at_key=True)
+    yield Fault("S104", keys, f"`{key}` is missing", _example_of((*keys, key)), at_key=True)
+
+
+def _example_of(keys: Keys) -> str | None:
+    """What a key that is not there would look like."""
+    return as_in(None, keys, spot(keys).examples)
 
 
 def _slips(value: Json, known: Iterable[str]) -> set[str | None]:
     """The keys that unknown ones were meant for."""
     words = tuple(known)
-    return {nearest(key, words) for key in islice(value, _MOST_FAULTS) if key not in words}
+    return {_meant_key(key, words) for key in islice(value, _MOST_FAULTS) if key not in words}
 
 
 def _choice_of(where: Keys) -> tuple[Choice | None, int]:
@@ -127,14 +174,18 @@ def _choice_faults(choice: Choice, value: Json, keys: Keys) -> Iterator[Fault]:
     if not chosen:
         if slips.isdisjoint(choice.keys):
             message = f"{choice.noun} needs a {choice.kind}: {listed(names, 'or')}"
-            yield Fault("S103", keys, message, at_key=True)
+            others = {elsewhere(spot(keys).owner, key) for key in value if isinstance(key, str)}
+            hint = next((other for other in others if other), None) or _NEEDED.get(choice.noun)
+            yield Fault("S103", keys, message, hint, at_key=True)
         return
     if len(chosen) > 1:
         both = listed([f"`{key}`" for key in chosen])
+        hint = _TOO_MANY.get(choice.noun)
         yield Fault(
             "S103",
             (*keys, chosen[1]),
             f"{choice.noun} has one {choice.kind}, and this has {both}",
+            hint,
             at_key=True,
         )
         return
@@ -147,7 +198,8 @@ def _choice_faults(choice: Choice, value: Json, keys: Keys) -> Iterator[Fault]:
             )
     for key in choice.needs.get(chosen[0], ()):
         if key not in value and key not in slips:
-            yield Fault("S104", keys, f"`{key}` is missing: `{chosen[0]}` needs it", at_key=True)
+            message = f"`{key}` is missing: `{chosen[0]}` needs it"
+            yield Fault("S104", keys, message, _example_of((*keys, key)), at_key=True)
 
 
 def _bad_keys(value: Json, keys: Keys, where: Keys) -> Iterator[Fault]:
@@ -158,15 +210,21 @@ def _bad_keys(value: Json, keys: Keys, where: Keys) -> Iterator[Fault]:
         if fits.is_valid(key):
             continue
         if word == "Name":
-            yield Fault("S102", (*keys, key), f"{told(key)} is no name", _NAME_HINT, at_key=True)
+            yield Fault("S102", (*keys, key), f"{told(key)} is no name", _name_hint(key), at_key=True)
         else:
             classes = graph_schema()["$defs"][word]["examples"]
             meant = nearest(key, classes)
             hint = f"did you mean `{meant}`?" if meant else f"the classes are {listed(classes)}"
-            yield Fault("S101", (*keys, key), f"{told(key)} is no class of errors", hint, at_key=True)
+            fix = sure_word(key, classes) if meant not in value else None
+            yield Fault(
+                "S101", (*keys, key), f"{told(key)} is no class of errors", hint, at_key=True, fix=fix
+            )
 
 
-_NAME_HINT = "a name has letters, digits, `_` and `-`, and no digit first"
+def _name_hint(word: Json) -> str:
+    like = like_name(word) if isinstance(word, str) else None
+    rule = "a name has letters, digits, `_` and `-`, and no digit first"
+    return f"{rule}: `{like}`" if like else rule
 
 
 def _bad_value(kind: str, value: Json, keys: Keys, where: Keys, message: str) -> Fault:
@@ -176,27 +234,34 @@ def _bad_value(kind: str, value: Json, keys: Keys, where: Keys, message: str) ->
         return _bad_unit(word, value, keys)
     name = f"`{keys[-1]}`" if keys and isinstance(keys[-1], str) else "an item"
     if kind == "type":
-        takes = listed([_KINDS[one] for one in _listed_types(schema["type"])], "or")
-        if value is None:
-            return Fault("S102", keys, f"{name} is empty; it takes {takes}")
-        if not keys:
-            return Fault("S102", keys, f"a file is a mapping of keys, and this is {_KINDS[_kind(value)]}")
-        return Fault("S102", keys, f"{name} takes {takes}, and {told(value)} is {_KINDS[_kind(value)]}")
+        return _bad_type(value, keys, name, _listed_types(schema["type"]))
     if kind == "enum":
         options = schema["enum"]
         meant = nearest(value, options) if isinstance(value, str) else None
         hint = f"did you mean `{meant}`?" if meant else None
-        return Fault(
-            "S102",
-            keys,
-            f"{name} takes {listed([told(one) for one in options], 'or')}, not {told(value)}",
-            hint,
-        )
+        fix = sure_word(value, options) if isinstance(value, str) else None
+        if isinstance(value, list) and len(value) == 1 and value[0] in options:
+            hint, fix = f"write `{value[0]}`", str(value[0])
+        message = f"{name} takes {listed([told(one) for one in options], 'or')}, not {told(value)}"
+        return Fault("S102", keys, message, hint, fix=fix)
     if kind in _BOUNDS:
         return Fault("S102", keys, f"{name} takes {_BOUNDS[kind]} {schema[kind]}, and {told(value)} is not")
     if word == "Name":
-        return Fault("S102", keys, f"{told(value)} is no name", _NAME_HINT)
+        return Fault("S102", keys, f"{told(value)} is no name", _name_hint(value))
     return Fault("S102", keys, f"{name}: {message}")
+
+
+def _bad_type(value: Json, keys: Keys, name: str, types: list[str]) -> Fault:
+    takes = listed([_KINDS[one] for one in types], "or")
+    if not keys:
+        return Fault("S102", keys, f"a file is a mapping of keys, and this is {_KINDS[_kind(value)]}")
+    here = spot(keys)
+    hint, fix = mend_type(value, types, here.place, keys, here.examples)
+    if value is None:  # there is no word to put something in place of
+        return Fault("S102", keys, f"{name} is empty; it takes {takes}", hint)
+    return Fault(
+        "S102", keys, f"{name} takes {takes}, and {told(value)} is {_KINDS[_kind(value)]}", hint, fix=fix
+    )
 
 
 def _bad_unit(word: str, value: Json, keys: Keys) -> Fault:
@@ -204,7 +269,8 @@ def _bad_unit(word: str, value: Json, keys: Keys) -> Fault:
         _UNITS[word](value if isinstance(value, str) else told(value).strip("`"))
     except ValueError as error:
         message, _, hint = str(error).partition("; ")
-        return Fault("S106", keys, message, hint or None)
+        fix = mend_unit(word, value)
+        return Fault("S106", keys, message, hint if fix is None else f"write `{fix}`", fix=fix)
     return Fault("S106", keys, f"{told(value)} is no {word.lower()}", f'write it as text: "{value}"')
 
 
@@ -231,6 +297,17 @@ def _kind(value: Json) -> str:
             return "array"
         case _:
             return "null"
+
+
+def _keys_in(data: Json, path: Iterable[str | int]) -> Keys:
+    """The keys of a path in which jsonschema-rs has made an index of a mapping's key, `"1"` or `"01"`."""
+    keys: list[str | int] = []
+    for step in path:
+        if isinstance(data, dict) and isinstance(step, int):
+            step = next(key for key in data if key.isdecimal() and int(key) == step)
+        keys.append(step)
+        data = data[step]
+    return tuple(keys)
 
 
 def _at(data: Json, keys: Keys) -> Json:

@@ -134,7 +134,7 @@ class _Gathering:
         elif "agentctl" not in data:
             if not any(nearest(key, ("agentctl",)) for key in data):
                 self.merged.findings.append(_without_version(source))
-        elif isinstance(data["agentctl"], bool) or data["agentctl"] != VERSION:
+        elif type(data["agentctl"]) is not int or data["agentctl"] != VERSION:
             said = told(data["agentctl"])
             hint = f"this version of agentctl reads `agentctl: {VERSION}`"
             add("S100", source, ("agentctl",), f"version {said} of the language is not known", hint)

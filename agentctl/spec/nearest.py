@@ -9,6 +9,9 @@ from functools import lru_cache
 _MANY = 100
 """Words that are looked at one by one: a file of thousands of slips must not take their square."""
 
+_SURE = 4
+"""Letters of a word whose slip is no chance."""
+
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The word of `words` that `word` most likely stands for, or None when none is near.
@@ -25,6 +28,11 @@ def clearly_nearest(word: str, words: Iterable[str]) -> str | None:
     known = tuple(words)
     best = nearest(word, known)
     return best if nearest(word, (other for other in known if other != best)) is None else None
+
+
+def sure_word(word: str, words: Iterable[str]) -> str | None:
+    """The nearest of the words of a closed list, when it is long enough to be told from a word of another kind."""
+    return clearly_nearest(word, words) if len(word) >= _SURE else None
 
 
 def _likely(word: str, words: tuple[str, ...]) -> tuple[str, ...]:

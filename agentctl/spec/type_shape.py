@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from agentctl.json import Json
 from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Keys
-from agentctl.spec.nearest import nearest
+from agentctl.spec.nearest import nearest, sure_word
 from agentctl.spec.types import (
     MESSAGES,
     REDUCERS,
@@ -28,6 +29,9 @@ _OTHER_WORDS = {
     **dict.fromkeys(("dict", "map", "mapping", "json"), "object"),
     **dict.fromkeys(("none", "nil", "None"), "null"),
 }
+_ARRAY = re.compile(r"(\w+)\[\]|(?:list|array|List|Array)[\[<](\w+)[\]>]")
+_NULLABLE = re.compile(r"(\w+) ?\| ?(?:null|None)|Optional\[(\w+)\]")
+_VALUES = re.compile(r"[A-Za-z_][\w-]*(?:\s*,\s*[A-Za-z_][\w-]*)*")
 _NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _COUNTS = (
     *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
@@ -49,6 +53,17 @@ _FORMATS = (
     *("json-pointer", "relative-json-pointer", "regex"),
 )
 """Those of draft 2020-12, all of which are asserted."""
+_HINTS = {
+    "optional": "a field that may be missing is a `string?`, or has a default",
+    "nullable": "a value that may be null is a `string?`, or `type: [string, null]`",
+    "values": "the values it may have stand under `enum:`",
+    "options": "the values it may have stand under `enum:`",
+    "choices": "the values it may have stand under `enum:`",
+    "min": "write `minimum:`, `minLength:` or `minItems:`",
+    "max": "write `maximum:`, `maxLength:` or `maxItems:`",
+    "fields": "the fields of an object stand under `properties:`, or right here without `type:`",
+}
+"""What is not a key of a type, and how it is said."""
 _GROWS = {"append": "array", "extend": "array", "union": "array", "merge": "object"}
 
 
@@ -98,7 +113,10 @@ def _type(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]
     if isinstance(type, str):
         yield from _name(type, keys)
     elif not isinstance(type, dict):
-        yield Fault("S102", keys, f"{told(type)} is no type", "write a type name, or a mapping")
+        hint = "write a type name, or a mapping"
+        if isinstance(type, list) and type and is_type_name(type):
+            hint = f"write `{{type: [{', '.join(type)}]}}`"
+        yield Fault("S102", keys, f"{told(type)} is no type", hint)
     elif is_schema(type) and not (is_object and not is_whole_object(type)):
         yield from _schema(type, keys)
     elif not is_object and isinstance(type.get("type"), str) and _reads_as_schema(type):
@@ -117,9 +135,31 @@ def _name(name: str, keys: Keys) -> Iterator[Fault]:
     plain = name.removesuffix("?")
     if plain in TYPE_NAMES or name == MESSAGES:
         return
-    meant = _OTHER_WORDS.get(plain) or nearest(plain, _KNOWN)
+    written = _other_spelling(name)
+    meant = _OTHER_WORDS.get(plain.lower()) or nearest(plain, _KNOWN)
     hint = f"did you mean `{meant}`?" if meant else f"the types are {', '.join(_KNOWN)}"
-    yield Fault("S110", keys, f"unknown type {told(name)}", hint)
+    fix = _OTHER_WORDS.get(plain.lower()) or sure_word(plain, _KNOWN)
+    fix = f"{fix}?" if fix in TYPE_NAMES and plain != name else fix
+    if written is not None:
+        hint = f"write `{written}`"
+        fix = written if keys[-1:] != ("type",) or written.startswith(TYPE_NAMES) else None
+    yield Fault("S110", keys, f"unknown type {told(name)}", hint, fix=fix)
+
+
+def _other_spelling(name: str) -> str | None:
+    """A type as other languages write it, in this one: `string[]`, `list[string]`, `string | null`, `date`."""
+    inner = _word(found[1] or found[2]) if (found := _ARRAY.fullmatch(name.strip())) else None
+    if inner is not None:
+        return f"{{type: array, items: {inner}}}"
+    if (found := _NULLABLE.fullmatch(name.strip())) and (inner := _word(found[1] or found[2])):
+        return f"{inner}?"
+    return f"{{type: string, format: {name}}}" if name in _FORMATS else None
+
+
+def _word(name: str) -> str | None:
+    """The type's name for a word, which may be that of another language."""
+    name = _OTHER_WORDS.get(name.lower(), name.lower())
+    return name if name in TYPE_NAMES else None
 
 
 def _schema(schema: Json, keys: Keys, *, extra: frozenset[str] = frozenset()) -> Iterator[Fault]:
@@ -140,10 +180,11 @@ def _schema(schema: Json, keys: Keys, *, extra: frozenset[str] = frozenset()) ->
                     yield from _pattern(name, (*here, name), at_key=True)
         elif key not in _SCHEMA_KEYS and key not in extra and not key.startswith("x-"):
             meant = nearest(key, (*_SCHEMA_KEYS, *extra))
-            hint = f"did you mean `{meant}`?" if meant else None
+            hint = f"did you mean `{meant}`?" if meant else _HINTS.get(key)
+            fix = sure_word(key, (*_SCHEMA_KEYS, *extra)) if meant not in schema else None
             if key in STATE_KEYS:
-                hint = f"`{key}` belongs to a field of `state`"
-            yield Fault("S101", here, f"unknown key {told(key)} in a type", hint, at_key=True)
+                hint, fix = f"`{key}` belongs to a field of `state`", None
+            yield Fault("S101", here, f"unknown key {told(key)} in a type", hint, at_key=True, fix=fix)
         else:
             yield from _keyword(key, value, here)
 
@@ -179,13 +220,28 @@ def _keyword(key: str, value: Json, keys: Keys) -> Iterator[Fault]:
     elif key in _TYPE_TABLES and not isinstance(value, dict):
         wrong = "a mapping"
     if wrong is not None:
-        yield Fault("S102", keys, f"`{key}` takes {wrong}, and {told(value)} is none")
+        hint, fix = _keyword_mend(key, value)
+        yield Fault("S102", keys, f"`{key}` takes {wrong}, and {told(value)} is none", hint, fix=fix)
     elif key == "pattern":
         yield from _pattern(value, keys)
     elif key == "format" and value not in _FORMATS:
         meant = nearest(value, _FORMATS)
         hint = f"did you mean `{meant}`?" if meant else f"the formats are {', '.join(_FORMATS)}"
         yield Fault("S112", keys, f"unknown format {told(value)}, which nothing would check", hint)
+
+
+def _keyword_mend(key: str, value: Json) -> tuple[str | None, str | None]:
+    """What would be right for a keyword, and the text when that is certain."""
+    if key == "enum" and isinstance(value, str) and _VALUES.fullmatch(value):
+        written = f"[{', '.join(part.strip() for part in value.split(','))}]"
+        return f"write `{written}`", written
+    if key == "enum":
+        return "list the values: `[free, pro]`", None
+    if key == "required" and isinstance(value, bool):
+        return "every field is required, unless it has a default or is a `string?`: leave this out", None
+    if (key in _NUMBERS or key in _COUNTS) and isinstance(value, str) and value.isdecimal():
+        return f"write `{int(value)}`", str(int(value))
+    return None, None
 
 
 def _pattern(pattern: str, keys: Keys, *, at_key: bool = False) -> Iterator[Fault]:
