@@ -93,6 +93,8 @@ class Misfit(NamedTuple):
 
     parameter: str
     why: str
+    is_strange: bool = False
+    """The function does not take it."""
 
 
 def misfits(function: PythonFunction, parameters: Json) -> list[Misfit]:
@@ -103,7 +105,7 @@ def misfits(function: PythonFunction, parameters: Json) -> list[Misfit]:
     always = set(parameters.get("required", ()))
     taken = {*function.arguments, *_OURS}
     problems = [
-        Misfit(name, f"`{name}` is in `parameters`, but `{function.name}` does not take it")
+        Misfit(name, f"`{name}` is in `parameters`, but `{function.name}` does not take it", True)
         for name in offered
         if name not in taken and not function.accepts_any
     ]

@@ -196,12 +196,12 @@ def test_parameters_that_do_not_fit_the_function_are_named(tmp_path: Path) -> No
     function = function_of(tmp_path, "def f(a, b, c=1): ...")
     schema = {"properties": {"a": {}, "b": {}, "z": {}}, "required": ["a"]}
     assert misfits(function, schema) == [
-        ("z", "`z` is in `parameters`, but `f` does not take it"),
-        ("b", "`f` needs `b`, which `parameters` lets a caller leave out"),
+        ("z", "`z` is in `parameters`, but `f` does not take it", True),
+        ("b", "`f` needs `b`, which `parameters` lets a caller leave out", False),
     ]
     assert misfits(function, {"properties": {"a": {}, "b": {"default": 1}}, "required": ["a"]}) == []
     assert misfits(function, {"properties": {"a": {}}, "required": ["a"]}) == [
-        ("b", "`f` needs `b`, which is not in `parameters`")
+        ("b", "`f` needs `b`, which is not in `parameters`", False)
     ]
 
 

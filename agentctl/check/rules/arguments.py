@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property, partial
+from itertools import islice
 
 from msgspec import Struct
 
@@ -150,8 +151,9 @@ def _without_null(type: Json) -> Json:
 
 
 def _taken(known: Mapping[str, Json]) -> str:
-    names = [f"`{name}`" for name in known]
-    shown = names if len(names) <= _SHOWN else [*names[:_SHOWN], f"{len(names) - _SHOWN} more"]
+    shown = [f"`{name}`" for name in islice(known, _SHOWN)]
+    if len(known) > _SHOWN:
+        shown.append(f"{len(known) - _SHOWN} more")
     return f"it takes {listed(shown) or 'nothing'}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, names_in, text
-from agentctl.check.place import at_key, at_value, did_you_mean
+from agentctl.check.place import at_key, at_value
 from agentctl.check.shapes import described, type_names
 from agentctl.check.tool_types import parameters_of
 from agentctl.json import Json
@@ -22,6 +22,8 @@ _SAYING = ("python", "http", "command", "mcp")
 """Kinds whose effect only the file can say."""
 _BOXED = ("python", "command")
 """Kinds that a sandbox can hold: those that run here, in a process of their own."""
+_GUESSED = 100
+"""Strange parameters of one tool that a near name is looked for: each costs up to 2 ms where there are thousands."""
 _NUMBERS = frozenset(("integer", "number"))
 _DESCRIBED = ("mcp", "store")
 """Kinds that need no words: the server gives them, or the operation does."""
@@ -146,21 +148,22 @@ def _misfits(
         return
     offered, keys = mapping(parameters.get("properties")), ("tools", tool, "parameters")
     inside = (*keys, "properties") if is_whole_object(written) else keys
-    free = [name for name in function.arguments if name not in offered]
+    free = tuple(name for name in function.arguments if name not in offered)
     found = misfits(function, parameters)
-    meant = {nearest(one.parameter, free) for one in found if one.parameter in offered}
+    strays = [one.parameter for one in found if one.is_strange]
+    meant = {name: nearest(name, free) for name in strays[:_GUESSED]}
+    misspelt = set(meant.values())
     for one in found:
-        if one.parameter in offered:
-            is_stray = one.parameter not in function.arguments
-            near = nearest(one.parameter, free) if is_stray else None
-            hint = (
-                did_you_mean(one.parameter, free)
-                if is_stray
-                else "give it a default there, or let nobody leave it out here"
-            )
+        near = meant.get(one.parameter)
+        if one.parameter not in offered:
+            if one.parameter not in misspelt:
+                yield at_key(facts.document, "T517", keys, one.why, f"add `{one.parameter}:` to it")
+        elif one.is_strange:
+            hint = None if near is None else f"did you mean `{near}`?"
             yield at_key(facts.document, "T517", (*inside, one.parameter), one.why, hint, near)
-        elif one.parameter not in meant:
-            yield at_key(facts.document, "T517", keys, one.why, f"add `{one.parameter}:` to it")
+        else:
+            hint = "give it a default there, or let nobody leave it out here"
+            yield at_key(facts.document, "T517", (*inside, one.parameter), one.why, hint)
     yield from _other_types(facts, function, offered, inside)
 
 
