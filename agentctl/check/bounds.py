@@ -83,8 +83,17 @@ class _Turn:
             total = None  # what runs as a tool calls tools of its own
         elif total is None and each is not None:
             total = times(each, self._begun())
-        known = plus(total, last)
-        return self._limits.tool_calls if known is None else min(self._limits.tool_calls, known)
+        bounds = (self._limits.tool_calls, plus(total, last), self._by_max_calls())
+        return min(bound for bound in bounds if bound is not None)
+
+    def _by_max_calls(self) -> int | None:
+        """The calls that the tools themselves allow in a turn."""
+        total: int | None = 0
+        for kind, name in self._spending.reached:
+            if kind == "tool":
+                most = self._facts.tooling.tools.get(name, {}).get("max_calls")
+                total = plus(total, most if isinstance(most, int) else None)
+        return total
 
     def _begun(self) -> int:
         """Nodes that are begun, but for that of `on_limit`."""

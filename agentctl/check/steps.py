@@ -12,7 +12,7 @@ from functools import cached_property
 from agentctl.check.calls import calls_of
 from agentctl.check.flow import SKIP, FileModel, Graph, Work, mapping, text
 from agentctl.check.knots import is_loop, knots
-from agentctl.check.reach import edges_of
+from agentctl.check.reach import circles, edges_of
 from agentctl.check.rules.graph import has_gaps
 from agentctl.check.sites import Sites
 from agentctl.check.ways import FUEL, Way, longest_way, shortest_way
@@ -69,9 +69,10 @@ class Steps:
         found: dict[str, Way | None] = {}
         for graph in self.order:
             start, fuel = start_of(graph), max(FUEL // len(self.order), 100)
-            ok = start is not None and not has_gaps(graph)
-            weights = self._weights(graph, found)
-            found[graph.name] = longest_way(edges_of(graph), start, weights, fuel) if ok and start else None
+            if start is None or has_gaps(graph) or _has_circle_of_routers(graph):
+                found[graph.name] = None
+            else:
+                found[graph.name] = longest_way(edges_of(graph), start, self._weights(graph, found), fuel)
         return found
 
     @cached_property
@@ -181,6 +182,13 @@ def skips_errors(work: Work) -> bool:
     """Whether an error of some work leaves it out, and the run goes on as after it."""
     errors = work.data.get("on_error")
     return errors == SKIP or (isinstance(errors, dict) and SKIP in errors.values())
+
+
+def _has_circle_of_routers(graph: Graph) -> bool:
+    """R305 says so."""
+    edges = edges_of(graph)
+    among = {name: tuple(to for to in edges.get(name, ()) if to in graph.routers) for name in graph.routers}
+    return next(circles(among), None) is not None
 
 
 def _shortest(graph: Graph, nested: Mapping[str, int]) -> Way | None:

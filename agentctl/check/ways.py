@@ -45,7 +45,9 @@ def shortest_way(exits: Exits, start: str) -> Way | None:
 
 
 def longest_way(edges: Edges, start: str, weights: Mapping[str, int], fuel: int = FUEL) -> Way | None:
-    """The heaviest way to `end` that comes to no name twice; None when no way leads there.
+    """The heaviest way to `end` that comes to no name with a weight twice; None when no way leads there.
+
+    Names without a weight are routers: they may be passed again, but must not lead to each other in a circle.
 
     The longest path is NP-hard in general, but a way never comes back to a knot it has left: knots are
     gone through once, in their order, and only inside a knot is there something to search. That search
@@ -127,20 +129,24 @@ class _Search:
 
     def _try_all(self, entry: _Trail, inside: frozenset[str]) -> None:
         """Every way from an entry that comes to no name twice, as long as there is fuel."""
-        path = {entry.name: (entry, self._within(entry.name, inside))}
+        path = [(entry, self._within(entry.name, inside))]
+        taken = {entry.name}
         while path:
-            trail, following = path[next(reversed(path))]
+            trail, following = path[-1]
             to = next(following, None)
             if to is None:
-                path.popitem()
+                path.pop()
+                taken.discard(trail.name)
             elif self._fuel <= 0:
                 self.is_exact = False
                 return
             self._fuel -= 1
-            if to is not None and to not in path:
+            if to is not None and to not in taken:
                 longer = self._on(trail, to)
                 self._leave(longer)
-                path[to] = (longer, self._within(to, inside))
+                path.append((longer, self._within(to, inside)))
+                if to in self._weights:
+                    taken.add(to)
 
     def _within(self, name: str, inside: frozenset[str]) -> Iterator[str]:
         return (to for to in self._edges.get(name, ()) if to in inside)

@@ -23,15 +23,15 @@ def some_edges(draw: st.DrawFn) -> Edges:
 WEIGHTS = st.fixed_dictionaries({name: st.integers(0, 5) for name in NAMES})
 
 
-def all_ways(edges: Edges) -> list[tuple[str, ...]]:
-    """Every way from `a` to `end` that comes to no name twice."""
+def all_ways(edges: Edges, routers: str = "") -> list[tuple[str, ...]]:
+    """Every way from `a` to `end` that comes to no name twice, but for routers."""
     found, todo = [], [("a",)]
     while todo:
         way = todo.pop()
         for to in edges[way[-1]]:
             if to == "end":
                 found.append(way)
-            elif to not in way:
+            elif to in routers or to not in way:
                 todo.append((*way, to))
     return found
 
@@ -53,6 +53,15 @@ def test_the_shortest_and_the_longest_way_are_those_of_all_ways(
     assert (shortest.weight, longest.weight) == (min(sums), max(sums))
     assert {shortest.names, longest.names} <= set(ways)
     assert longest.is_exact
+
+
+@given(some_edges(), WEIGHTS)
+def test_routers_may_be_passed_again(edges: Edges, weights: dict[str, int]) -> None:
+    edges |= {name: tuple(to for to in edges[name] if to not in "ef") for name in "ef"}
+    del weights["e"], weights["f"]
+    sums = [sum(weights.get(name, 0) for name in way) for way in all_ways(edges, "ef")]
+    longest = longest_way(edges, "a", weights)
+    assert (None if longest is None else longest.weight) == max(sums, default=None)
 
 
 @given(some_edges(), WEIGHTS, st.integers(0, 12))

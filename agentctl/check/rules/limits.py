@@ -240,7 +240,7 @@ def _at_limit(facts: Facts, code: str, message: str, hint: str) -> Finding:
 
 def _recursion(facts: Facts) -> str:
     allowed = turn_limits(facts.file.data).recursion
-    default = "" if "recursion" in facts.file.section("limits") else " unless the file says more"
+    default = "" if "recursion" in facts.file.section("limits") else " by default"
     return f"`recursion` allows {_nodes(allowed)}{default}"
 
 
