@@ -29,6 +29,8 @@ _LONE = frozenset(
     (name,) for name in ("instructions", "prompt", "say", "description", "temperature", "reasoning")
 )
 """Last keys of paths whose values are judged each by itself: no rule looks at two of them at once."""
+_LARGEST = 3
+"""Variants that are told apart as the cause of one thing; more of them are named all."""
 _MOST_TRIALS = 32
 """Further worlds that are looked at to tell which variant, and which override of it, is to blame."""
 
@@ -121,8 +123,8 @@ class _Worlds:
         return self._looked_at[name]
 
     def _smallest(self, thing: _Thing, showing: list[_World]) -> Iterator[frozenset[Choice]]:
-        """The fewest choices that bring a finding about, whatever the other experiments do; several if one of
-        several is enough."""
+        """The fewest choices that bring a finding about while other experiments change nothing; several, if each of
+        them does."""
         hiding = [
             frozenset(world.choices)
             for world in self._worlds
@@ -130,9 +132,12 @@ class _Worlds:
         ]
         left = [world.choices for world in showing]
         while left:
-            parts = (part for size in range(1, len(left[0]) + 1) for part in combinations(left[0], size))
-            always = (part for part in parts if not any(map(frozenset(part).issubset, hiding)))
-            found = frozenset(next((part for part in always if self._is_enough(thing, part)), left[0]))
+            sizes = range(1, min(len(left[0]), _LARGEST) + 1)
+            parts = [part for size in sizes for part in combinations(left[0], size)]
+            # those first with which it is always there
+            always = [part for part in parts if not any(map(frozenset(part).issubset, hiding))]
+            tried = (part for part in (*always, *parts) if self._is_enough(thing, part))
+            found = frozenset(next(tried, left[0]))
             yield found
             left = [choices for choices in left if not found.issubset(choices)]
 
