@@ -18,6 +18,7 @@ from agentctl.units import seconds, size
 VERSION = 1
 """Of the form. It is part of what is signed: a later form is looked at anew."""
 
+_MOST_WORDS = 100_000
 _ENV = re.compile(r"""\benv(?:\.|\[\s*["'])([A-Za-z_]\w*)""")
 _ANNOTATIONS = frozenset(("title", "description", "default", "examples", "deprecated", "$comment"))
 _TABLES = ("properties", "patternProperties", "$defs")
@@ -75,9 +76,7 @@ def _plain_surface(file: FileModel) -> dict[str, Json]:
     touching = _touching(tooling, callers)
     return {
         "by": text(file.section("tiers").get("by")),
-        "tiers": {
-            name: {"max_calls": tier.max_calls} for name, tier in tooling.tiers.items() if tier.max_calls
-        },
+        "tiers": _said({name: _tier(file, tooling, name) for name in tooling.tiers}),
         "tools": {
             name: _said({**_tool(file, tooling, name), **_callers(callers.get(("tool", name), ()))})
             for name in tooling.tools
@@ -129,9 +128,26 @@ def _tool(file: FileModel, tooling: Tooling, name: str) -> dict[str, Json]:
         "idempotency_key": spec.get("idempotency_key"),
         "max_calls": spec.get("max_calls"),
         "tiers": {
-            tier.name: word for tier in tooling.tiers.values() if (word := _in_tier(tier, name)) is not None
+            tier.name: word
+            for tier in ({} if _are_many(tooling) else tooling.tiers).values()
+            if (word := _in_tier(tier, name)) is not None
         },
     }
+
+
+def _tier(file: FileModel, tooling: Tooling, name: str) -> dict[str, Json]:
+    """What a tier says of all its tools; where there are too many of them, what it says of each, as it is written."""
+    bound = {"max_calls": tooling.tiers[name].max_calls}
+    if not _are_many(tooling):
+        return _said(bound)
+    level = mapping(mapping(file.section("tiers").get("levels"))[name])
+    listed = {part: sorted(names_in(level.get(part))) for part in ("tools", "approve", "deny")}
+    return _said({**bound, "extends": level.get("extends"), **listed})
+
+
+def _are_many(tooling: Tooling) -> bool:
+    """Whether a word about each tool in each tier would be too much."""
+    return len(tooling.tools) * len(tooling.tiers) > _MOST_WORDS
 
 
 def _in_tier(tier: Tier, tool: str) -> str | None:

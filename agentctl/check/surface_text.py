@@ -115,7 +115,10 @@ def _tiers(surface: Json) -> Iterator[str]:
     if "by" in surface:
         yield f"chosen by {surface['by']}"
     for name, tier in sorted(mapping_of(surface, "tiers").items()):
-        yield f"{name}: at most {tier['max_calls']} tool calls a turn"
+        parts = [f"{part} {tier[part]}" for part in ("extends",) if part in tier]
+        parts += [f"{part} {', '.join(tier[part])}" for part in ("tools", "approve", "deny") if part in tier]
+        parts += [f"at most {tier['max_calls']} tool calls a turn"] if "max_calls" in tier else []
+        yield f"{name}: {'; '.join(parts)}"
 
 
 def _graphs(surface: Json) -> Iterator[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Literal
 
 from msgspec import Struct
 
 from agentctl.check.calls import Call, Thing, calls_of
 from agentctl.check.flow import FileModel, mapping, names_in, text
+from agentctl.check.name_sets import NameSet
 from agentctl.json import Json
 
 Effect = Literal["pure", "read", "write"]
@@ -24,13 +26,13 @@ class Tier(Struct, frozen=True):
     """A tier with all that it extends."""
 
     name: str
-    tools: frozenset[str]
-    approve: frozenset[str]
-    deny: frozenset[str]
+    tools: NameSet
+    approve: NameSet
+    deny: NameSet
     max_calls: int | None
 
     @property
-    def offered(self) -> frozenset[str]:
+    def offered(self) -> NameSet:
         """What a model of this tier may call, if its agent lists it."""
         return self.tools - self.deny
 
@@ -58,7 +60,18 @@ class Tooling:
     def tiers(self) -> Mapping[str, Tier]:
         """The tiers by name, what they extend taken in; a circle (T531) is cut where it closes."""
         levels = mapping(self._file.section("tiers").get("levels"))
-        return {name: self._tier(name, levels) for name in levels}
+        index = {name: place for place, name in enumerate(self._file.section("tools"))}
+        found: dict[str, Tier] = {}
+        for name in levels:
+            way: dict[str, None] = {}
+            at: str | None = name
+            while at is not None and at in levels and at not in way and at not in found:
+                way[at] = None
+                at = text(mapping(levels[at]).get("extends"))
+            base = found.get(at or "")
+            for level in reversed(way):
+                base = found[level] = _tier(level, mapping(levels[level]), base, index)
+        return {name: found[name] for name in levels}
 
     def kind(self, tool: str) -> str | None:
         """python, http, command, mcp, store, graph or agent."""
@@ -146,23 +159,21 @@ class Tooling:
         return not is_of_model or self._offered is None or call.callee[1] in self._offered
 
     @cached_property
-    def _offered(self) -> frozenset[str] | None:
+    def _offered(self) -> NameSet | None:
         """What the tiers offer; None where there are none, and each agent has all that it lists."""
         if "tiers" not in self._file.data:
             return None
-        return frozenset(tool for tier in self.tiers.values() for tool in tier.offered)
+        offered = [tier.offered for tier in self.tiers.values()]
+        return reduce(or_, offered) if offered else NameSet({})
 
-    def _tier(self, name: str, levels: Mapping[str, Json]) -> Tier:
-        way: dict[str, Mapping[str, Json]] = {}
-        at: str | None = name
-        while at is not None and at in levels and at not in way:
-            way[at] = mapping(levels[at])
-            at = text(way[at].get("extends"))
-        tools, approve, deny = (
-            frozenset(tool for level in way.values() for tool in names_in(level.get(part)))
-            for part in ("tools", "approve", "deny")
-        )
-        max_calls = next(
-            (most for level in way.values() if isinstance(most := level.get("max_calls"), int)), None
-        )
+
+def _tier(name: str, level: Mapping[str, Json], base: Tier | None, index: Mapping[str, int]) -> Tier:
+    tools, approve, deny = (
+        NameSet.of(names_in(level.get(part)), index) for part in ("tools", "approve", "deny")
+    )
+    most = level.get("max_calls")
+    max_calls = most if isinstance(most, int) else None
+    if base is None:
         return Tier(name, tools, approve, deny, max_calls)
+    max_calls = base.max_calls if max_calls is None else max_calls
+    return Tier(name, base.tools | tools, base.approve | approve, base.deny | deny, max_calls)

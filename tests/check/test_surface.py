@@ -294,3 +294,18 @@ def test_a_thousand_tools_are_listed_at_once() -> None:
     assert time.process_time() - began < 2
     assert len(surface["tools"]) == 501
     assert len(surface["graphs"]) == 500
+
+
+def test_a_long_chain_of_tiers_is_taken_as_it_is_written() -> None:
+    tools = "".join(f"  t{n}: {{command: [ls, x{n}], effect: read}}\n" for n in range(1000))
+    levels = "".join(f"    l{n + 1}: {{extends: l{n}, tools: [t{n}]}}\n" for n in range(999))
+    text = (
+        f"agentctl: 1\nname: a\ntools:\n{tools}tiers:\n  by: state.plan\n  levels:\n    l0: {{approve: []}}\n{levels}"
+        "input: [plan]\nstate: {plan: string}\nstart: b\nnodes: {b: {ask: Who?, then: end}}\n"
+    )
+    began = time.process_time()
+    surface = surface_of(read(text))
+    assert time.process_time() - began < 2
+    assert surface["tiers"]["l999"] == {"extends": "l998", "tools": ["t998"]}
+    assert digest(text.replace("l999: {extends: l998", "l999: {extends: l997")) != digest_of(surface)
+    assert "l999: extends l998; tools t998" in as_table(surface, {}, 100)
