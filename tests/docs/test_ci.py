@@ -50,6 +50,22 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+# README.md
+
+
+def test_readme_sets_up_what_there_is() -> None:
+    readme = (ROOT / "README.md").read_text()
+    section = readme[readme.index("## In CI") : readme.index("## From Python")]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    sources = [read_source(Path("ci.yaml"), block) for language, block in blocks if not language]
+    assert [findings for _, findings in sources] == [[], [], []]
+    github, gitlab, hooks = (source.data for source, _ in sources)
+    used = github["jobs"]["graphs"]["steps"][1]["with"]
+    assert set(used) <= set(read("action.yml")["inputs"])
+    assert gitlab["graphs"]["artifacts"]["reports"]["junit"] in gitlab["graphs"]["script"][-1]
+    assert hooks["repos"][0]["hooks"][0]["id"] == read(".pre-commit-hooks.yaml")[0]["id"]
+
+
 # pre-commit
 
 
