@@ -139,7 +139,8 @@ class Events(Part, frozen=True):
         ),
     ] = UNSET
     surface: Annotated[
-        str | UnsetType, doc("The signed-off digest of the tool surface.", "3f1c9a0b5d7e2468")
+        str | UnsetType,
+        doc("The digest that `validate --surface` prints, signed off.", "3f1c9a0b5d7e24683f1c9a0b5d7e2468"),
     ] = UNSET
 
 
