@@ -154,7 +154,8 @@ def test_nothing_of_a_file_is_run(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text(f"open({str(mark)!r}, 'w')\ndef find(): pass\n")
     file = tmp_path / "graph.yaml"
     file.write_text(
-        "agentctl: 1\nname: x\ntools: {find: {python: 'tools:find', effect: read}}\nstart: a\nnodes: {a: {tool: find, then: end}}\n"
+        "agentctl: 1\nname: x\ntools: {find: {python: 'tools:find', effect: read, timeout: 5s}}\n"
+        "start: a\nnodes: {a: {tool: find, then: end}}\n"
     )
     assert check_file(file) == []
     assert not mark.exists()

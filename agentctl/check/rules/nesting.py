@@ -139,7 +139,9 @@ def background_without_placeholder(file: FileModel) -> Iterator[Finding]:
         for work in graph.works:
             if work.data.get("background") is True and work.saves and "placeholder" not in work.data:
                 fields = ", ".join(f"`{save.field}`" for save in work.saves)
-                message = f"{fields} comes with a later turn, and there is no `placeholder` to read until then"
+                message = (
+                    f"{fields} comes with a later turn, and there is no `placeholder` to read until then"
+                )
                 hint = "add it to the node, as in `placeholder: still reading`"
                 yield at_key(file.document, "T521", (*work.keys, "save"), message, hint)
 
