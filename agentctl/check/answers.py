@@ -44,8 +44,14 @@ class Written(Struct, frozen=True):
         return keys_of(self.missing_from)
 
 
-def written_types(file: FileModel, graph: Graph, sites: Sites) -> Iterator[Written]:
-    """Every value that a graph's work writes: by `save`, `set`, `input` and `placeholder`."""
+def written_types(file: FileModel, graph: Graph, sites: Sites) -> tuple[Written, ...]:
+    """Every value that a graph's work writes: by `save`, `set`, `input` and `placeholder`; worked out once."""
+    if graph.name not in sites.written:
+        sites.written[graph.name] = tuple(_written(file, graph, sites))
+    return sites.written[graph.name]
+
+
+def _written(file: FileModel, graph: Graph, sites: Sites) -> Iterator[Written]:
     for work in graph.works:
         if work.within[-1:] != ("map",):
             yield from _saved(file, graph, work, sites)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, text
 from agentctl.check.functions import Functions
+from agentctl.check.shapes import Misfit, misfit
 from agentctl.check.tool_types import parameters_of
 from agentctl.check.truth import Table, truth_table
 from agentctl.expressions import Analysis, Reference, analyse_bare, analyse_template
@@ -17,6 +18,10 @@ from agentctl.json import Json
 from agentctl.spec.finding import Keys
 from agentctl.spec.types import fields_schema, to_schema
 
+if TYPE_CHECKING:
+    from agentctl.check.answers import Written
+
+_MOST_KEPT = 10_000
 _TEXT: Json = {"type": "string"}
 _NODE_TEMPLATES = ("prompt", "say", "ask", "args", "input", "set", "idempotency_key")
 _TOOL_TEMPLATES = ("http", "headers", "query", "body", "command", "idempotency_key")
@@ -52,6 +57,8 @@ class Shared:
         """By text, kind, graph and scope, which is named for all that is in it."""
         self.tables: dict[tuple[str, str], Table | None] = {}
         """By a condition's text and its graph."""
+        self.misfits: dict[tuple[int, int], tuple[Json, Json, Misfit | None]] = {}
+        """By the identity of two types, which are kept so that no other comes to have it."""
         self.functions: Functions | None = None
 
 
@@ -62,6 +69,8 @@ class Sites:
         self._file = file
         self._scopes: dict[tuple[str, str], Mapping[str, Json]] = {}
         self._shared = shared or Shared()
+        self.written: dict[str, tuple[Written, ...]] = {}
+        """What is known of the values that each graph writes (answers.py)."""
 
     @cached_property
     def all(self) -> tuple[Site, ...]:
@@ -98,6 +107,15 @@ class Sites:
             state = self.state_of(condition.graph)
             tables[key] = truth_table(condition.text, condition.analysis, state)
         return tables[key]
+
+    def misfit(self, written: Json, wanted: Json) -> Misfit | None:
+        """Why some value of one type does not fit another: most of a file are of a few types."""
+        key, misfits = (id(written), id(wanted)), self._shared.misfits
+        if key not in misfits:
+            if len(misfits) > _MOST_KEPT:
+                misfits.clear()
+            misfits[key] = (written, wanted, misfit(written, wanted))
+        return misfits[key][2]
 
     def type_of(self, keys: Keys, value: Json) -> Json:
         """The type of a value of `set`, `args` or `input`, whose texts may be templates."""

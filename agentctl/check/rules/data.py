@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from agentctl.check.answers import Written, written_types
 from agentctl.check.flow import FileModel, mapping, text
 from agentctl.check.place import at_key, at_value, did_you_mean
-from agentctl.check.shapes import described, misfit, type_names
+from agentctl.check.shapes import described, type_names
 from agentctl.check.sites import Sites
 from agentctl.spec.finding import Finding
 
@@ -30,7 +30,7 @@ def type_does_not_fit(file: FileModel, sites: Sites) -> Iterator[Finding]:
             field = written.into.fields.get(written.field)
             if field is None or written.missing_from is not None:
                 continue
-            wrong = misfit(written.type, _wanted(field.schema, field.reducer))
+            wrong = sites.misfit(written.type, _wanted(field.schema, field.reducer))
             if wrong is not None:
                 at = at_key if written.place_is_key else at_value
                 is_type = "is" if field.reducer == "last" else f"(reduce: {field.reducer}) takes"
