@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from agentctl.cli.streams import complain, in_colour, say
 from agentctl.json import Json
 
 if TYPE_CHECKING:
+    from agentctl.check.checking import Files
     from agentctl.check.flow import FileModel
     from agentctl.spec.document import Document
 
@@ -21,17 +22,15 @@ _WIDTH = 100
 _STALE = "X09"
 
 
-def print_surface(paths: Iterable[Path], as_json: bool) -> int:
-    """Print the surface of each graph file, with its digest and how to sign it off.
+def print_surface(found: Files, *, as_json: bool) -> int:
+    """Print the surface of each of the files, with its digest and how to sign it off.
 
     The exit code: 1 when a file has errors, or signed off another surface than it has; 2 when one cannot be read.
     """
-    from agentctl.check.checking import find_files
     from agentctl.check.surface import surface_of
 
-    found = find_files(paths)
     documents = [document for path in found.paths if not (document := found.read(path)).is_part]
-    files = [_sound_file(document) for document in documents]
+    files = [_sound_file(document, found.texts) for document in documents]
     surfaces = [(file, surface_of(file)) for file in files if file is not None]
     if as_json:
         shown = {"v": 1, "files": [_as_json(file, surface) for file, surface in surfaces]}
@@ -50,7 +49,7 @@ def print_surface(paths: Iterable[Path], as_json: bool) -> int:
     return 1 if None in files or any(stale) else 0
 
 
-def _sound_file(document: Document) -> FileModel | None:
+def _sound_file(document: Document, texts: Mapping[Path, str]) -> FileModel | None:
     """The model of a file without errors, but for a digest out of date; None once the errors have been said."""
     from agentctl.check.check import check
     from agentctl.check.flow import read_flow
@@ -61,7 +60,7 @@ def _sound_file(document: Document) -> FileModel | None:
     errors = [finding for finding in findings if finding.severity == "error" and finding.code != _STALE]
     if not errors:
         return read_flow(document)
-    sys.stderr.write(as_text(Result(errors), color=in_colour(sys.stderr)))
+    sys.stderr.write(as_text(Result(errors, texts=texts), color=in_colour(sys.stderr)))
     complain("hint", f"{_shown(document.path)} has no surface to sign off until it has no errors")
     return None
 

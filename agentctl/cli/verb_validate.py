@@ -53,7 +53,9 @@ def validate(
 ) -> int:
     """Check files without running anything they name. Silent when all is well."""
     if surface:
-        return _surface(paths, format)
+        if fix or diff or output is not None:
+            raise UsageError("`--surface` prints what is there; it goes with none of --fix, --diff, --output")
+        return _surface(_files(paths, stdin_name, mends=False), format)
     from agentctl.check.checking import check_files
     from agentctl.check.selection import Selection, read_codes
 
@@ -96,13 +98,13 @@ def _text_of_stdin() -> str:
         raise UsageError("standard input is not UTF-8", hint="save the text as UTF-8") from error
 
 
-def _surface(paths: list[Path], format: Format) -> int:
+def _surface(files: Files, format: Format) -> int:
     """The surface instead of the findings, in the formats there are for it."""
     if format not in ("text", "json"):
         raise UsageError(f"`--surface` has no format `{format}`", hint="it is text, or `--format json`")
     from agentctl.cli.surface import print_surface
 
-    return print_surface(paths, as_json=format == "json")
+    return print_surface(files, as_json=format == "json")
 
 
 def _print(result: Result, format: Format, output: Path | None) -> None:

@@ -100,12 +100,22 @@ def test_what_has_no_surface_is_refused(tmp_path: Path, capsys: Captured) -> Non
     (tmp_path / "part.yaml").write_text("agentctl: 1\nagents: {a: {instructions: You are.}}\n")
     assert run(["validate", "--surface", "--format", "sarif", str(file)]) == 2
     assert "has no format `sarif`" in capsys.readouterr().err
+    assert run(["validate", "--surface", "--fix", str(file)]) == 2
+    assert "none of --fix, --diff, --output" in capsys.readouterr().err
     assert run(["validate", "--surface", str(tmp_path / "part.yaml")]) == 2
     assert "nothing but parts" in capsys.readouterr().err
     assert run(["validate", "--surface", str(file), str(tmp_path / "none.yaml")]) == 2
     captured = capsys.readouterr()
     assert "surface of" in captured.out
     assert "none.yaml" in captured.err
+
+
+def test_what_an_editor_holds_has_a_surface_too(tmp_path: Path) -> None:
+    make_desk(tmp_path)
+    held = GRAPH.replace("effect: read", "effect: write").replace("    cache: 10m\n", "")
+    done = agentctl("validate", "--surface", "-", "--stdin-name", "graph.yaml", cwd=tmp_path, stdin=held)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "look_up       write" in done.stdout
 
 
 def test_the_table_fits_the_terminal(tmp_path: Path) -> None:
