@@ -23,10 +23,10 @@ from msgspec import Struct
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work, text
-from agentctl.check.limits import TurnLimits, turn_limits
+from agentctl.check.limits import MANY, TurnLimits, turn_limits
 from agentctl.check.reach import edges_of, entries_of, reachable
 from agentctl.check.spending import Spending, agent_calls, tool_calls
-from agentctl.check.steps import MANY, Steps, Totals, plus, times
+from agentctl.check.steps import Steps, Totals, plus, times
 from agentctl.check.tooling import Tier
 
 
@@ -140,7 +140,7 @@ class _Turn:
         if calls == 0:
             return 0
         each = self._limits.step_tokens
-        bounds = [self._limits.tokens, None if each is None else each * steps]
+        bounds = [self._limits.tokens, times(each, steps)]
         return min((bound for bound in bounds if bound is not None), default=None)
 
     def _cost(self, tokens: int | None) -> float | None:

@@ -10,6 +10,9 @@ from agentctl import units
 from agentctl.check.flow import mapping
 from agentctl.json import Json
 
+MANY = 10**15
+"""Larger numbers say no more: a count stops here."""
+
 
 class TurnLimits(Struct, frozen=True):
     """What a turn may use; None bounds nothing."""
@@ -46,7 +49,7 @@ def turn_limits(data: Mapping[str, Json]) -> TurnLimits:
         "reserve_tokens": reserve.get("tokens"),
         "reserve_cost": _read(units.dollars, reserve.get("cost")),
     }
-    known = {name: value for name, value in found.items() if value is not None}
+    known = {name: min(value, MANY) for name, value in found.items() if value is not None}
     return TurnLimits(**known, said=frozenset(limits))
 
 

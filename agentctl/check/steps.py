@@ -12,6 +12,7 @@ from functools import cached_property
 from agentctl.check.calls import calls_of
 from agentctl.check.flow import SKIP, FileModel, Graph, Work, mapping, text
 from agentctl.check.knots import is_loop, knots
+from agentctl.check.limits import MANY
 from agentctl.check.reach import circles, edges_of
 from agentctl.check.rules.graph import has_gaps
 from agentctl.check.sites import Sites
@@ -19,8 +20,6 @@ from agentctl.check.ways import FUEL, Way, longest_way, shortest_way
 from agentctl.check.worst_case import WorstCase
 from agentctl.json import Json
 
-MANY = 10**15
-"""Larger numbers say no more: a count stops here."""
 Totals = Mapping[str, int | None]
 """A number for each graph by its name; None where it has no bound."""
 
@@ -56,7 +55,7 @@ class Steps:
         known: dict[str, int] = {}
         for graph in self.order:
             way = found[graph.name] = _shortest(graph, known)
-            known[graph.name] = 0 if way is None else way.weight
+            known[graph.name] = 0 if way is None else min(way.weight, MANY)
         return found
 
     @cached_property
@@ -139,7 +138,7 @@ class Steps:
         return min((count for count in known if isinstance(count, int)), default=None)
 
     def _weights(self, graph: Graph, known: Mapping[str, Way | None]) -> Mapping[str, int]:
-        counts = {name: 0 if way is None else way.weight for name, way in known.items()}
+        counts = {name: 0 if way is None else min(way.weight, MANY) for name, way in known.items()}
         return {name: self._begun(node, counts, items=1) or 0 for name, node in graph.nodes.items()}
 
     def _begun(self, node: Work, nested: Totals, *, items: int) -> int | None:

@@ -96,6 +96,7 @@ def _chain(count: int) -> str:
     parts = [
         "agentctl: 1",
         "name: chain",
+        f"limits: {{recursion: {count}}}",
         "input: [a]",
         "output: [z]",
         "state:",

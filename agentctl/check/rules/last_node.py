@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work
-from agentctl.check.limits import TurnLimits, seconds, turn_limits
+from agentctl.check.limits import MANY, TurnLimits, seconds, turn_limits
 from agentctl.check.place import at_value
 from agentctl.check.spending import Model, Spending
 from agentctl.spec.finding import Finding
@@ -60,7 +60,7 @@ def _unpaid_by_models(models: tuple[Model, ...], limits: TurnLimits) -> Iterator
 def _reply(model: Model) -> int:
     """The tokens of the longest reply; 0 where the file does not say."""
     most = model.spec.get("max_output_tokens")
-    return most if isinstance(most, int) else 0
+    return min(most, MANY) if isinstance(most, int) else 0
 
 
 def _price_of_reply(model: Model) -> float:

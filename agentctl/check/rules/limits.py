@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from agentctl.check.facts import Facts
 from agentctl.check.flow import END, SKIP, Graph, Work, mapping
 from agentctl.check.knots import is_loop, knots
-from agentctl.check.limits import turn_limits
+from agentctl.check.limits import MANY, turn_limits
 from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
 from agentctl.check.reach import edges_of, entries_of, reachable
@@ -29,13 +29,13 @@ def recursion_too_small(facts: Facts) -> Iterator[Finding]:
     shortest = steps.shortest.get("")
     if shortest is not None and shortest.weight > recursion:
         message = f"{_recursion(facts)}, and the shortest way to `end` begins {_nodes(shortest.weight)}"
-        hint = f"it is {_way(shortest.names)}; allow {shortest.weight} or more"
+        hint = f"it is {_way(shortest.names)}; allow {_nodes(shortest.weight)} or more"
         yield _at_limit(facts, "L701", message, hint)
         return
     longest = steps.longest.get("") if steps.everything > recursion else None
     if longest is not None and longest.weight > recursion:
         message = f"{_recursion(facts)}, and the longest way without a loop begins {_nodes(longest.weight)}"
-        hint = f"it is {_way(longest.names)}; allow {longest.weight} or more"
+        hint = f"it is {_way(longest.names)}; allow {_nodes(longest.weight)} or more"
         yield _at_limit(facts, "L702", message, hint)
         return
     yield from _visits_over_recursion(facts, recursion)
@@ -245,7 +245,8 @@ def _recursion(facts: Facts) -> str:
 
 
 def _nodes(count: int) -> str:
-    return f"{count:,} node" if count == 1 else f"{count:,} nodes"
+    over = "over " if count > MANY else ""
+    return f"{over}{min(count, MANY):,} {'node' if count == 1 else 'nodes'}"
 
 
 def _way(names: tuple[str, ...]) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from agentctl.check.bounds import RunBounds, run_bounds
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, read_flow
+from agentctl.check.limits import MANY
 from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
 from agentctl.check.sites import Sites
-from agentctl.check.steps import MANY
 from agentctl.spec.finding import Finding
 
 _SHOWN = 8
@@ -92,7 +92,7 @@ def _ways(facts: Facts) -> Iterator[Finding]:
         more = "" if longest.is_exact else " or more"
         message = (
             f"the shortest way to `end` begins {_counted(shortest.weight, 'node', 'nodes')}, "
-            f"the longest one without a loop {_counted(longest.weight, '', '').strip()}{more}"
+            f"the longest one without a loop {_counted(longest.weight, '', '')}{more}"
         )
         hint = f"shortest: {_way(shortest.names)}; longest: {_way(longest.names)}"
         yield at_value(facts.document, "L712", (*graph.keys, "start"), message, hint)
@@ -114,7 +114,8 @@ def _loops(facts: Facts) -> Iterator[Finding]:
 def _counted(count: int, one: str, many: str) -> str:
     if count == 0:
         return f"no {many}"
-    return f"{'over ' if count >= MANY else ''}{count:,} {one if count == 1 else many}"
+    over = "over " if count >= MANY else ""
+    return f"{over}{min(count, MANY):,} {one if count == 1 else many}".strip()
 
 
 def _dollars(cost: float) -> str:
