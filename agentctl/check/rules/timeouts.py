@@ -140,7 +140,8 @@ class _Longest:
     def _added(self, name: str, members: list[str]) -> float:
         model = self._models.get(name, {})
         if not members:
-            return _seconds(model.get("timeout")) or MODEL_TIMEOUT
+            is_scripted = (text(model.get("model")) or name).partition("/")[0] == "scripted"
+            return _seconds(model.get("timeout")) or (0.0 if is_scripted else MODEL_TIMEOUT)
         each = [self._known.get(member, 0.0) for member in members]
         return sum(each) if "fallback" in model else max(each)
 
