@@ -212,7 +212,7 @@ def _read_prompts(merged: Merged, read: Reader, resolve: Callable[[Path], Path])
             merged.findings.append(not_utf8(path, error))
         else:
             merged.texts[relative(path, folder)] = text
-            prompts[at] = Source(path, text)
+            prompts[at] = Source(path, text.removeprefix("\ufeff"))
             if (finding := too_large(prompts[at])) is not None:
                 merged.findings.append(finding)
     return prompts

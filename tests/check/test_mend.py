@@ -229,3 +229,11 @@ def test_files_know_their_texts(tmp_path: Path) -> None:
     files = find_files([file], {file: GRAPH})
     assert isinstance(files, Files)
     assert [one.code for one in check_files(files, Selection()).findings] == ["E411"]
+
+
+def test_a_prompt_in_a_file_of_its_own_is_mended_there(tmp_path: Path) -> None:
+    prompt = written(tmp_path, "\ufeffYou greet {{ who }},\r\nand ${{ who }}.\r\n", "prompt.md")
+    root = GRAPH.replace("{ask: 'Are you ${{ who }}?'", "{agent: {instructions: {file: prompt.md}}, prompt: Hi")
+    result = mended(written(tmp_path, root))
+    assert result.counts == {prompt: 2}
+    assert result.after(prompt) == "\ufeffYou greet ${{ state.who }},\r\nand ${{ state.who }}.\r\n"

@@ -27,14 +27,16 @@ def as_text(result: Result, *, color: bool = False) -> str:
 
 
 def summary(result: Result) -> str:
-    """How many of what, in how many files: `2 errors, 1 warning in 1 file`."""
+    """How many of what, in how many files: ``2 errors, 1 warning in 1 file; `--fix` mends 1``."""
     counts = [
         plural(count, word)
         for severity, word in (("error", "error"), ("warning", "warning"), ("information", "note"))
         if (count := result.count(severity))
     ]
     files = len({finding.file for finding in result.findings})
-    return f"{', '.join(counts) or 'nothing found'} in {plural(files, 'file')}"
+    mends = sum(finding.fix is not None for finding in result.findings)
+    rest = f"; `--fix` mends {mends:,}" if mends else ""
+    return f"{', '.join(counts) or 'nothing found'} in {plural(files, 'file')}{rest}"
 
 
 def plural(count: int, word: str) -> str:
