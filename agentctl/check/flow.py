@@ -198,15 +198,6 @@ class FileModel(Struct, frozen=True, eq=False, dict=True):
         ]
         return (*declared, *inline)
 
-    @cached_property
-    def words_of_variants(self) -> frozenset[str]:
-        """Every text that an experiment's overrides hold: what a variant uses counts as used."""
-        words: set[str] = set()
-        for _, experiment in self.entries("experiments"):
-            for variant in mapping(experiment.get("variants")).values():
-                words.update(texts_in(mapping(variant).get("override")))
-        return frozenset(words)
-
 
 def read_flow(document: Document, functions: Functions | None = None) -> FileModel:
     """The model of a document's data; some of its functions may be known already."""

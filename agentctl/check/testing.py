@@ -11,12 +11,13 @@ from msgspec import Struct
 from agentctl.check.answers import answer_of, answer_of_tool
 from agentctl.check.calls import Thing
 from agentctl.check.facts import Facts
-from agentctl.check.flow import FileModel, Graph, Work, mapping, text
+from agentctl.check.flow import FileModel, Graph, Work, mapping, text, texts_in
 from agentctl.check.sites import answer_schema
 from agentctl.expressions import Expression, compile_bare
 from agentctl.json import Json
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys
+from agentctl.spec.overlay import all_overrides
 
 Kind = Literal["node", "tool", "agent"]
 KINDS: tuple[Kind, ...] = ("node", "tool", "agent")
@@ -93,6 +94,7 @@ class Testing:
         self.file: FileModel = facts.file
         self._reaches: dict[str, Reach] = {}
         self._followed: dict[str, frozenset[str]] = {}
+        self._given: dict[str, frozenset[str] | None] = {}
         self._compiled: dict[str, Expression] = {}
 
     @property
@@ -129,17 +131,17 @@ class Testing:
             frozenset(self.file.section("agents")),
         )
 
-    def earlier(self, trial: Trial) -> tuple[Trial, ...] | None:
-        """The tests whose turns come before, the last one first; None when one is not there, or they go round."""
-        found: dict[str, Trial] = {}
-        name = trial.after
-        while name is not None:
-            before = self.by_name.get(name)
-            if before is None or name in found or name == trial.name:
-                return None
-            found[name] = before
-            name = before.after
-        return tuple(found.values())
+    def given(self, trial: Trial) -> frozenset[str] | None:
+        """The inputs given by a test and by those before it; None when one of those is not there, or they go round."""
+        chain: dict[str, Trial] = {}
+        at: Trial | None = trial
+        while at is not None and at.name not in chain and at.name not in self._given:
+            chain[at.name] = at
+            at = None if at.after is None else self.by_name.get(at.after)
+        for turn in reversed(chain.values()):
+            before = frozenset[str]() if turn.after is None else self._given.get(turn.after)
+            self._given[turn.name] = None if before is None else before.union(turn.part("input"))
+        return self._given[trial.name]
 
     def answers(self, named: Named, trial: Trial) -> tuple[Json, ...]:
         """The types of what a thing answers, one for each node of the name; {} where that is not known."""
@@ -172,13 +174,14 @@ class Testing:
         )
 
     @cached_property
+    def words_of_variants(self) -> frozenset[str]:
+        """Every text that an override holds: a test may stub what only a variant comes to."""
+        overrides = all_overrides(self.file.data)
+        return frozenset(word for override in overrides for word in texts_in(override.value))
+
+    @cached_property
     def _overlaid(self) -> frozenset[str]:
-        return frozenset(
-            path.partition("[")[0]
-            for _, experiment in self.file.entries("experiments")
-            for variant in mapping(experiment.get("variants")).values()
-            for path in mapping(mapping(variant).get("override"))
-        )
+        return frozenset(override.path.partition("[")[0] for override in all_overrides(self.file.data))
 
     def _reach(self, graph: Graph) -> Reach:
         things = self._things_from(("graph", graph.name))

@@ -52,10 +52,9 @@ def unknown_input(testing: Testing) -> Iterator[Finding]:
 def missing_input(testing: Testing) -> Iterator[Finding]:
     """N901: a test leaves out what its graph needs; a later turn keeps what was given before."""
     for trial in testing.trials:
-        earlier = testing.earlier(trial)
-        if earlier is None:
+        given = testing.given(trial)
+        if given is None:
             continue
-        given = {name for turn in (trial, *earlier) for name in turn.part("input")}
         misspelt = {nearest(name, trial.graph.inputs) for name in given if name not in trial.graph.inputs}
         for name in trial.graph.inputs:
             field = trial.graph.fields.get(name)
@@ -207,7 +206,7 @@ def _problem_of_name(testing: Testing, trial: Trial, word: str) -> tuple[str, st
         kinds = listed([_a(named.kind) for named in meanings])
         says = listed([f"`{named.kind}s.{named.name}`" for named in meanings], "or")
         return f"`{word}` is {kinds}", f"say {says}"
-    if meanings or word.rpartition(".")[2] in testing.file.words_of_variants:
+    if meanings or word.rpartition(".")[2] in testing.words_of_variants:
         return None
     if testing.everything.meanings(word):
         return f"{trial.graph.title} never comes to `{word}`", "remove it, or test the graph that runs it"
