@@ -12,6 +12,8 @@ from agentctl.check.testing import Testing, Trial
 from agentctl.check.walk import Known, Step, Walk, common, node_at_limit
 from agentctl.spec.finding import Keys
 
+_MOST_STEPS = 300_000
+"""Ways followed for all tests together. When there are more, nothing is said rather than half of it."""
 _ADD = "add a test that goes there, and say so in its `route`"
 
 
@@ -29,6 +31,8 @@ def untaken(testing: Testing) -> Iterator[Untaken]:
     taken = _Taken(testing)
     for trial in testing.trials:
         taken.add(trial)
+        if taken.steps > _MOST_STEPS:
+            return
     for graph in testing.file.graphs:
         nodes = {name for name in graph.nodes if (graph.name, name) in taken.nodes}
         if graph.name and not nodes:
@@ -58,6 +62,7 @@ class _Taken:
         self._testing = testing
         self.nodes: set[tuple[str, str]] = set()
         self.arms: set[Keys] = set()
+        self.steps = 0
 
     def add(self, trial: Trial) -> None:
         """Follow a test, and every graph it comes to."""
@@ -106,6 +111,7 @@ class _Taken:
 
     def _learn(self, walk: Walk, steps: Iterable[Step], known: dict[str, Known], waiting: deque[str]) -> None:
         for step in steps:
+            self.steps += 1
             self._take([step])
             if step.to not in walk.graph.nodes:
                 continue

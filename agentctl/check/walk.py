@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Literal
@@ -157,13 +158,16 @@ class Walk(Struct, frozen=True, eq=False, dict=True):
         return after
 
     def _resolve(self, by: tuple[Target, ...], known: Known) -> Iterator[Step]:
-        """From a word, through routers, to nodes and `end`."""
-        name = by[-1].name
-        if name in self.graph.nodes or name == END:
-            yield Step(name, by, known)
-        elif name in self.graph.routers and all(target.owner != name for target in by):
-            for arm in self._arms(name, known):
-                yield from self._resolve((*by, arm), known)
+        """From a word, through routers, to nodes and `end`. A router met again is told as a step that ends there."""
+        waiting, seen = [by], set[str]()
+        while waiting:
+            by = waiting.pop()
+            name = by[-1].name
+            if name in self.graph.routers and name not in seen:
+                seen.add(name)
+                waiting += [(*by, arm) for arm in reversed([*self._arms(name, known)])]
+            elif name in self.graph.nodes or name in self.graph.routers or name == END:
+                yield Step(name, by, known)
 
     def _arms(self, name: str, known: Known) -> Iterator[Target]:
         """The arms of a router that may be taken."""
@@ -203,24 +207,25 @@ class Walk(Struct, frozen=True, eq=False, dict=True):
 
 def misstep(walk: Walk, route: tuple[str, ...]) -> Misstep | None:
     """The first place at which a route leaves the graph; its names are nodes of it."""
-    ways = [*walk.begin()]
+    ways, visits = [*walk.begin()], Counter[str]()
     for place, name in enumerate(route):
+        visits[name] += 1
         known = common([step.known for step in ways if step.to == name])
         if known is None and not _is_last_resort(walk, name, place):
             return Misstep(place, _instead(walk, route, place, ways), _forced(walk, route, place))
-        if (over := _over_limit(walk, route, place)) is not None:
+        if (over := _over_limit(walk, name, place, visits[name])) is not None:
             return over
         ways = [*walk.from_node(name, known or {}, failing=True)]
     if walk.trial.status in (None, "done") and not _may_stop(walk, route, ways):
         begin = f"after `{route[-1]}` the turn goes on" if route else "a turn begins at"
         begin = f"{begin} to" if route else begin
         last = len(route) - 1 if route else None
-        return Misstep(last, f"{begin} {_places(ways)}, and the route ends here")
+        return Misstep(last, f"{begin} {_places(walk, ways)}, and the route ends here")
     return None
 
 
 def _instead(walk: Walk, route: tuple[str, ...], place: int, ways: list[Step]) -> str:
-    where = _places(ways)
+    where = _places(walk, ways)
     if not ways:
         return f"`{route[place - 1]}` fails in this test, and has no `on_error` that takes it"
     if place == 0:
@@ -243,10 +248,8 @@ def _forced(walk: Walk, route: tuple[str, ...], place: int) -> str | None:
     )
 
 
-def _over_limit(walk: Walk, route: tuple[str, ...], place: int) -> Misstep | None:
-    name = route[place]
+def _over_limit(walk: Walk, name: str, place: int, visits: int) -> Misstep | None:
     most = walk.graph.nodes[name].data.get("max_visits")
-    visits = route[: place + 1].count(name)
     if isinstance(most, int) and visits > most and not _is_last_resort(walk, name, place):
         times = {1: "once", 2: "twice"}.get(most, f"{most} times")
         return Misstep(place, f"`{name}` runs {times} in a turn, at most: its `max_visits`")
@@ -282,8 +285,9 @@ def _may_stop(walk: Walk, route: tuple[str, ...], ways: list[Step]) -> bool:
     return is_asked or last.verb in ("graph", "map", "parallel")
 
 
-def _places(ways: list[Step]) -> str:
-    names = [f"`{name}`" for name in dict.fromkeys(step.to for step in ways)]
+def _places(walk: Walk, ways: list[Step]) -> str:
+    ends = dict.fromkeys(step.to for step in ways if step.to not in walk.graph.routers)
+    names = [f"`{name}`" for name in ends]
     return listed(names[:6], "or") if len(names) <= 6 else f"{', '.join(names[:6])}, …"
 
 
