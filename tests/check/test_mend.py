@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agentctl.check.check import check_file
 from agentctl.check.checking import Files, check_files, find_files
@@ -233,7 +235,49 @@ def test_files_know_their_texts(tmp_path: Path) -> None:
 
 def test_a_prompt_in_a_file_of_its_own_is_mended_there(tmp_path: Path) -> None:
     prompt = written(tmp_path, "\ufeffYou greet {{ who }},\r\nand ${{ who }}.\r\n", "prompt.md")
-    root = GRAPH.replace("{ask: 'Are you ${{ who }}?'", "{agent: {instructions: {file: prompt.md}}, prompt: Hi")
+    root = GRAPH.replace(
+        "{ask: 'Are you ${{ who }}?'", "{agent: {instructions: {file: prompt.md}}, prompt: Hi"
+    )
     result = mended(written(tmp_path, root))
     assert result.counts == {prompt: 2}
     assert result.after(prompt) == "\ufeffYou greet ${{ state.who }},\r\nand ${{ state.who }}.\r\n"
+
+
+GOOD = [
+    file.read_text()
+    for file in sorted((CASES.parent / "ok").glob("*.yaml"))
+    if "include" not in file.read_text()
+]
+BROKEN = [
+    "{{ state.x }}",
+    "${{ x }}",
+    "${ y }",
+    ": yes",
+    "# agentctl: allow G207 because …",
+    "| lowre",
+    "\r\n",
+    "'",
+    '"',
+    ", ",
+    "\ufeff",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    text=st.sampled_from(GOOD),
+    slips=st.lists(st.tuples(st.integers(0, 4000), st.sampled_from(BROKEN)), max_size=4),
+)
+def test_no_slips_make_a_mend_raise_or_leave_a_file_worse(text: str, slips: list[tuple[int, str]]) -> None:
+    for at, slip in slips:
+        at %= len(text)
+        text = text[:at] + slip + text[at:]
+    file = Path("/nowhere/graph.yaml")
+    result = mend(find_files([file], {file: text}), ALL)
+    before = check_files(find_files([file], {file: text}), ALL).findings
+    after = check_files(result.files, ALL).findings
+    assert bool(result.counts) <= any(one.fix for one in before)
+    was, now = (
+        sum(one.severity == "error" and one.code[0] == "Y" for one in found) for found in (before, after)
+    )
+    assert now <= was
