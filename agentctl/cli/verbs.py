@@ -16,7 +16,7 @@ VERBS = {
     "init": "Start a project: a graph and its tools.",
     "validate": "Check files without running anything they name.",
     "explain": "Say what a finding or a key means, with examples.",
-    "graph": "Draw a graph as text.",
+    "graph": "Draw a graph: text, a drawing or a page.",
     "run": "Run one turn of a graph.",
     "chat": "Take turns on one thread, typed at a prompt.",
     "resume": "Go on after a wait, a crash or Ctrl-C.",
