@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
@@ -141,6 +142,18 @@ def test_documents_of_hostile_texts_are_valid(tmp_path: Path) -> None:
         "uriBaseId": "%SRCROOT%",
     }
     assert junit(result)[0].get("name") == "a b%ü:#?.yaml"
+
+
+@pytest.mark.parametrize("format", ALL)
+def test_thousands_of_findings_on_one_long_line_take_no_more_than_a_moment(
+    format: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "graph.yaml"
+    file.write_text("x: [" + ", ".join(f"part{n}.yaml" for n in range(60_000)) + "]\n")
+    findings = [finding(file, Span(1, 5 + n, 1, 9 + n), f"wrong {n}") for n in range(3000)]
+    began = time.process_time()
+    shown(Result(findings, [file], base=tmp_path), format)
+    assert time.process_time() - began < 2
 
 
 # lines

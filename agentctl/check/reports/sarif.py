@@ -25,6 +25,8 @@ _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "informa
 _PLACES = re.compile(r"\bline \d+|\[\d+\]")
 """What changes in a message or a path when lines are added elsewhere."""
 _WIDEST = 1000
+_AROUND = 200
+"""Characters on either side of a word: a line may be a megabyte long, and have a thousand findings."""
 
 
 def as_sarif(result: Result) -> str:
@@ -119,13 +121,15 @@ def _fingerprint(finding: Finding, lines: list[str], base: Path) -> str:
 
     The number after it tells findings apart that are alike in all of this.
     """
-    line = lines[finding.span.line - 1] if finding.span.line <= len(lines) else ""
+    span = finding.span
+    line = masked(lines[span.line - 1]) if span.line <= len(lines) else ""
+    around = line[max(span.column - _AROUND, 0) : span.column + _AROUND]
     parts = (
         shown_path(finding.file, base),
         finding.code,
         _PLACES.sub("", finding.path),
         _PLACES.sub("", finding.message),
-        " ".join(masked(line).split()),
+        " ".join(around.split()),
     )
     return sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
 
