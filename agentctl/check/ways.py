@@ -130,7 +130,7 @@ class _Search:
     def _try_all(self, entry: _Trail, inside: frozenset[str]) -> None:
         """Every way from an entry that comes to no name twice, as long as there is fuel."""
         path = [(entry, self._within(entry.name, inside))]
-        taken = {entry.name}
+        taken = {entry.name} & self._weights.keys()
         while path:
             trail, following = path[-1]
             to = next(following, None)

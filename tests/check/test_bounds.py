@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -164,20 +165,20 @@ def test_huge_numbers_neither_fail_nor_are_written_out() -> None:
 
 @st.composite
 def some_graph(draw: st.DrawFn) -> str:
-    """A graph of `set` nodes, each with a router that counts its visits and sends it on by a drawn list."""
-    names = "abcd"
-    nodes, routers, fields = [], [], []
-    for name in names:
-        plan = draw(st.lists(st.sampled_from([*names, "end"]), min_size=1, max_size=4))
+    """Nodes that count their visits, each with a router that sends it on by a drawn list, then to the next node."""
+    names = ["a", "b", "c", "d", "end"]
+    nodes, routers, fields = ["  late: {set: {a: 9}, then: end}"], [], []
+    for name, following in pairwise(names):
+        plan = draw(st.lists(st.sampled_from(names), max_size=4))
         most = draw(st.sampled_from(["", "max_visits: 1, ", "max_visits: 2, ", "max_visits: 3, "]))
         fields.append(f"{name}: {{type: integer, default: 0}}")
         nodes.append(f"  {name}: {{set: {{{name}: '${{{{ state.{name} + 1 }}}}'}}, {most}then: r_{name}}}")
         arms = [f"{{when: state.{name} == {visit}, to: {to}}}" for visit, to in enumerate(plan, 1)]
-        routers.append(f"  r_{name}: [{', '.join([*arms, '{else: end}'])}]")
-    limit = draw(st.sampled_from(["", "limits: {recursion: 6}\n", "limits: {recursion: 6, on_limit: d}\n"]))
-    state = "state: {" + ", ".join(fields) + "}\n"
-    parts = ["agentctl: 1\nname: x\noutput: [a, b, c, d]\nstart: a\n", limit, state, "nodes:"]
-    return "".join(parts) + "\n" + "\n".join([*nodes, "routers:", *routers]) + "\n"
+        routers.append(f"  r_{name}: [{', '.join([*arms, f'{{else: {following}}}'])}]")
+    limits = f"limits: {{recursion: {draw(st.integers(4, 20))}, on_limit: late}}"
+    state = f"state: {{{', '.join(fields)}}}"
+    head = ["agentctl: 1", "name: x", "output: [a, b, c, d]", "start: a", limits, state, "nodes:"]
+    return "\n".join([*head, *nodes, "routers:", *routers, ""])
 
 
 @settings(max_examples=40, deadline=None)
@@ -187,10 +188,7 @@ def test_no_run_of_any_graph_begins_more_steps_than_its_bound(
 ) -> None:
     facts = facts_of(text)
     bounds = run_bounds(facts, facts.steps)
-    findings = check(facts.document)
     assert bounds is not None
-    if any(finding.severity == "error" for finding in findings):
-        return
     file = tmp_path_factory.mktemp("graph") / "graph.yaml"
     file.write_text(text)
     outcome = asyncio.run(agentctl.load(file).arun({}))

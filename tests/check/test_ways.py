@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentctl.check.knots import is_loop, knots
@@ -55,6 +55,7 @@ def test_the_shortest_and_the_longest_way_are_those_of_all_ways(
     assert longest.is_exact
 
 
+@settings(max_examples=400)
 @given(some_edges(), WEIGHTS)
 def test_routers_may_be_passed_again(edges: Edges, weights: dict[str, int]) -> None:
     edges |= {name: tuple(to for to in edges[name] if to not in "ef") for name in "ef"}
@@ -90,6 +91,12 @@ def test_knots_are_what_reaches_each_other_and_stand_in_order(edges: Edges) -> N
         assert is_loop(edges, knot) == any(
             knot[0] in reachable(edges, [to]) for to in edges[knot[0]] if to != "end"
         )
+
+
+def test_a_router_that_comes_first_in_a_loop_may_be_passed_again() -> None:
+    longest = longest_way({"a": ("r",), "r": ("b", "end"), "b": ("r",)}, "a", {"a": 1, "b": 1})
+    assert longest is not None
+    assert (longest.weight, longest.names) == (2, ("a", "r", "b", "r"))
 
 
 def test_a_start_that_is_the_end_is_a_way_of_no_weight() -> None:

@@ -12,7 +12,6 @@ from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
 from agentctl.check.reach import edges_of, entries_of, reachable
 from agentctl.check.rules.last_node import reserve_too_small
-from agentctl.check.rules.run import worst_case_of_a_run
 from agentctl.check.spending import Spending
 from agentctl.spec.finding import Finding, Keys
 
@@ -122,20 +121,11 @@ def step_time_over_time(facts: Facts) -> Iterator[Finding]:
 
 def cost_without_prices(facts: Facts) -> Iterator[Finding]:
     """L710: dollars are limited, and nobody has said what a model costs."""
-    limits = facts.file.section("limits")
-    where = next(
-        (
-            name
-            for name, part in (("limits", limits), ("limits.background", mapping(limits.get("background"))))
-            if "cost" in part
-        ),
-        None,
-    )
-    if where is None:
+    if "cost" not in facts.file.section("limits"):
         return
     for model, keys in Spending(facts).models_used:
         if model.dearest is None:
-            message = f"model `{model.name}` has no `price`, so `{where}.cost` cannot be kept"
+            message = f"model `{model.name}` has no `price`, so `limits.cost` cannot be kept"
             hint = "add `price: {input: 0.25, output: 2.00}`: US dollars per million tokens"
             if not model.keys or keys != model.keys:
                 hint = f"name it under `models:`, with a `price`: `{{model: {model.name}, price: …}}`"
@@ -155,6 +145,13 @@ def background_without_bounds(facts: Facts) -> Iterator[Finding]:
             keys: Keys = ("limits", "background") if "background" in limits else ("limits", key)
             hint = f"say it for each job: `background: {{{key}: {limits[key]}}}`"
             yield at_key(facts.document, "L713", keys, message, hint)
+
+
+def worst_case(facts: Facts) -> Iterator[Finding]:
+    """L712: the worst case of a run."""
+    from agentctl.check.rules.run import worst_case_of_a_run  # needed only when information is asked for
+
+    yield from worst_case_of_a_run(facts)
 
 
 def _visits_over_recursion(facts: Facts, recursion: int) -> Iterator[Finding]:
@@ -266,4 +263,4 @@ RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     background_without_bounds,
     reserve_too_small,
 )
-INFORMATION: tuple[Callable[[Facts], Iterator[Finding]], ...] = (worst_case_of_a_run,)
+INFORMATION: tuple[Callable[[Facts], Iterator[Finding]], ...] = (worst_case,)
