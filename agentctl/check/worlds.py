@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, islice, product
 from math import prod
 from pathlib import Path
 
 from msgspec import Struct
 
+from agentctl.check.flow import mapping
 from agentctl.check.severity import severity_of
 from agentctl.json import Json
 from agentctl.spec.document import Document
@@ -17,6 +19,8 @@ from agentctl.spec.overlay import Override, all_overrides, applies, chosen_overr
 
 MOST = 64
 """Combinations that are checked; a file with more of them is refused (V807)."""
+_MOST_ENTRIES = 100_000
+"""Nodes, routers, agents, tools and models that are looked at in all worlds together: a large file has fewer worlds."""
 UNUSED = frozenset(
     ("G207", "G224", "R311", "E415", "E420", "T533", "T534", "T540", "T541", "M610"),
 )
@@ -25,6 +29,7 @@ UNUSED = frozenset(
 T533 is one of them: what is approved or denied beyond the tools of a tier may be left over from another world.
 G208, E421, R307 and their like are not: they say that something goes wrong in the world at hand.
 """
+_SIZED = ("nodes", "routers", "agents", "tools", "models")
 _LONE = frozenset(
     (name,) for name in ("instructions", "prompt", "say", "description", "temperature", "reasoning")
 )
@@ -59,7 +64,7 @@ def in_all_worlds(document: Document, base: Sequence[Finding], rules: Rules) -> 
     """
     worlds = _Worlds(document, base, rules)
     brought = [*worlds.brought_about()]
-    is_sure = count_of_worlds(document.data) <= MOST
+    is_sure = count_of_worlds(document.data) <= most_worlds(document.data)
     is_sure = is_sure and not any(finding.code.startswith("V8") for finding in (*base, *brought))
     kept = [
         finding
@@ -72,6 +77,13 @@ def in_all_worlds(document: Document, base: Sequence[Finding], rules: Rules) -> 
 def count_of_worlds(data: Json) -> int:
     """How many combinations of variants a file has."""
     return prod(map(len, variants_of(data).values()))
+
+
+def most_worlds(data: Json) -> int:
+    """How many combinations of a file's variants can be checked."""
+    graphs = [data, *mapping(data.get("graphs")).values()]
+    size = sum(len(mapping(mapping(graph).get(part))) for graph in graphs for part in _SIZED)
+    return max(1, min(MOST, _MOST_ENTRIES // max(size, 1)))
 
 
 class _Worlds:
@@ -100,10 +112,13 @@ class _Worlds:
             for thing in world.found:
                 if thing[0] not in UNUSED and thing not in self._base:
                     shown.setdefault(thing, []).append(world)
+        told: dict[tuple[str, Span, str], list[Finding]] = {}
         for thing, showing in shown.items():
             for choices in self._smallest(thing, showing):
                 world = next(world for world in showing if choices <= frozenset(world.choices))
-                yield self._told(world.found[thing], thing, choices)
+                finding = self._told(world.found[thing], thing, choices)
+                told.setdefault((str(finding.file), finding.span, thing[0]), []).append(finding)
+        yield from map(_first, told.values())
 
     def _overrides(self, choices: Iterable[Choice]) -> list[Override]:
         """What some variants override; what is not to be, V802 or V806, is left out."""
@@ -189,14 +204,22 @@ def _combinations(data: Json) -> Iterator[tuple[Choice, ...]]:
     Of experiments that change nothing but lone values one is tried at a time, with every way of the others.
     """
     tables = {name: [(name, one) for one in variants] for name, variants in variants_of(data).items()}
-    if count_of_worlds(data) > MOST:
-        yield from islice(((choice,) for table in tables.values() for choice in table), MOST)
+    if count_of_worlds(data) > (most := most_worlds(data)):
+        yield from islice(((choice,) for table in tables.values() for choice in table), most)
         return
     joint = {override.experiment for override in all_overrides(data) if override.keys[-1:] not in _LONE}
     lone = [choice for name, table in tables.items() if name not in joint for choice in table]
     for choices in product(*(table for name, table in tables.items() if name in joint)):
         yield choices
         yield from ((*choices, choice) for choice in lone)
+
+
+def _first(told: list[Finding]) -> Finding:
+    """Of what one override brings about in many places, the first, and how many more there are."""
+    more = len({finding.message for finding in told}) - 1
+    return (
+        told[0] if more < 1 else replace(told[0], message=f"{told[0].message}, and {more} more of this code")
+    )
 
 
 def _thing(finding: Finding) -> _Thing:

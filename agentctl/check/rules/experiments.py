@@ -13,7 +13,7 @@ from agentctl.check.flow import FileModel, mapping
 from agentctl.check.place import at_key, at_value, at_word, did_you_mean
 from agentctl.check.shapes import described, type_names
 from agentctl.check.traffic import named_fields
-from agentctl.check.worlds import MOST, count_of_worlds
+from agentctl.check.worlds import MOST, count_of_worlds, most_worlds
 from agentctl.expressions import Reference
 from agentctl.json import Json
 from agentctl.spec.fault import told
@@ -135,9 +135,10 @@ def success_is_no_boolean(facts: Facts) -> Iterator[Finding]:
 
 def too_many_worlds(facts: Facts) -> Iterator[Finding]:
     """V807: more combinations than can be checked."""
-    count = count_of_worlds(facts.file.data)
-    if count > MOST:
-        message = f"the variants can be combined in {count:,} ways, and at most {MOST} can be checked"
+    count, most = count_of_worlds(facts.file.data), most_worlds(facts.file.data)
+    if count > most:
+        size = "" if most == MOST else ", in a file of this size,"
+        message = f"the variants can be combined in {count:,} ways, and at most {most}{size} can be checked"
         hint = "end an experiment before you begin another"
         yield at_key(facts.document, "V807", ("experiments",), message, hint)
 
