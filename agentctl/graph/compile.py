@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from msgspec import UNSET, UnsetType
 
@@ -187,7 +188,8 @@ class _Compiler:
         provider, _, model = str(spec.model).partition("/")
         file = None
         if provider in FILE_PROVIDERS and model:
-            file = (self.document.path.parent / model).resolve()
+            keys: Keys = ("models", name, "model") if name in defined else ()
+            file = (self._folder(keys) / model).resolve()
         return ModelPlan(
             name=name,
             provider=provider,
@@ -226,12 +228,16 @@ class _Compiler:
             definition=self.document.data["tools"][name],
         )
 
+    def _folder(self, keys: Keys) -> Path:
+        """Where the paths at some keys begin: beside the file that they stand in."""
+        return self.document.value(keys)[0].parent
+
     def _signature(self, name: str, spec: ToolSpec) -> tuple[PythonFunction | None, Json, str]:
         """A tool's function, parameters and description: from the file, else from its code or the recording."""
         if self.recorded is not None:
             parameters, description = self.recorded[name]
             return None, parameters, description
-        function = read_function(self.document.path.parent, str(spec.python))
+        function = read_function(self._folder(("tools", name, "python")), str(spec.python))
         # an empty mapping means no arguments, which is not the same as leaving it out
         parameters = function.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
         return function, parameters, spec.description or function.description

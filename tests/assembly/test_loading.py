@@ -72,6 +72,25 @@ def test_many_runs_at_once_share_one_store_and_one_execution_of_an_identical_cal
     assert all(agentctl.replay(o.thread).identical for o in outcomes[:5])
 
 
+def test_paths_of_an_included_part_begin_beside_it(project: Path) -> None:
+    part = project / "desk"
+    part.mkdir()
+    (project / "tools.py").rename(part / "tools.py")
+    (part / "script.yaml").write_text('[{else: true, say: "from the part"}]')
+    head, tools, rest = GRAPH.partition("tools:\n  slow_look")
+    (part / "part.yaml").write_text(
+        "agentctl: 1\nmodels: {near: {model: scripted/script.yaml}}\n" + tools + rest.partition("start:")[0]
+    )
+    text = head.replace("agents: {one: {}}", "agents: {one: {model: near}}").replace(
+        "models: {default: {model: scripted}}\n", ""
+    )
+    text = text.replace("name: echo", "name: echo\ninclude: [desk/part.yaml]")
+    (project / "graph.yaml").write_text(text + "start:" + rest.partition("start:")[2])
+    outcome = agentctl.load("graph.yaml").run({"word": "a"})
+    assert (outcome.status, outcome.output) == ("done", {"answer": "from the part"})
+    assert agentctl.replay(outcome.thread).identical
+
+
 def test_without_the_memo_every_call_is_made(project: Path) -> None:
     graph = agentctl.load("graph.yaml")
     for _ in range(2):
