@@ -12,8 +12,9 @@ from agentctl import units
 from agentctl.json import Json
 from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Keys
-from agentctl.spec.mends import as_in, elsewhere, like_name, mend_type, mend_unit, other_key
+from agentctl.spec.mends import as_in, like_name, mend_type, mend_unit
 from agentctl.spec.nearest import nearest, sure_word
+from agentctl.spec.other_words import elsewhere, other_key
 from agentctl.spec.part import Choice
 from agentctl.spec.schema import graph_schema, named_choices
 from agentctl.spec.spot import spot

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from agentctl.json import Json
 from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Keys
+from agentctl.spec.mends import flow
 from agentctl.spec.nearest import nearest, sure_word
 from agentctl.spec.types import (
     MESSAGES,
@@ -233,7 +234,7 @@ def _keyword(key: str, value: Json, keys: Keys) -> Iterator[Fault]:
 def _keyword_mend(key: str, value: Json) -> tuple[str | None, str | None]:
     """What would be right for a keyword, and the text when that is certain."""
     if key == "enum" and isinstance(value, str) and _VALUES.fullmatch(value):
-        written = f"[{', '.join(part.strip() for part in value.split(','))}]"
+        written = flow([part.strip() for part in value.split(",")])
         return f"write `{written}`", written
     if key == "enum":
         return "list the values: `[free, pro]`", None
