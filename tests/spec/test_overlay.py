@@ -13,6 +13,7 @@ from agentctl.errors import UsageError
 from agentctl.json import Json
 from agentctl.spec.document import Document, read_document
 from agentctl.spec.finding import Span, path_text
+from agentctl.spec.known_keys import known_keys
 from agentctl.spec.model import AgentSpec
 from agentctl.spec.overlay import chosen_overrides, moves, overlay, path_keys, written_at
 
@@ -176,6 +177,56 @@ def test_paths_are_read_as_they_are_written() -> None:
         assert path_keys(path) == ()
 
 
+GUARDED = """\
+tools:
+  look: {python: "tools:look", effect: read}
+tiers:
+  by: "'all'"
+  levels:
+    base: {tools: [look], deny: [look]}
+    all: {extends: base, tools: [look]}
+    other: {tools: [look]}
+"""
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "tools.look.effect: pure",
+        'tools.look: {python: "tools:other"}',
+        "tiers.levels.base.deny: []",
+        "tiers.levels.base: {tools: [look]}",
+        "tiers.levels.all.extends: other",
+        "tiers.levels.all: {tools: [look]}",
+        "tiers.by: run.tenant",
+        "state.x: string",
+        "limits: {recursion: 90}",
+    ],
+)
+def test_no_variant_changes_an_effect_lifts_a_deny_or_reaches_beyond_its_sections(
+    tmp_path: Path, override: str
+) -> None:
+    text = FILE.replace('tools:\n  look: {python: "tools:look", effect: read}\n', GUARDED)
+    base = document(tmp_path, text.replace("agents.guide.model: fast", override))
+    assert base.findings == ()
+    assert base.overlaid({"model": "quick"}) is base
+
+
+def test_a_whole_tool_or_tier_may_be_replaced_when_it_keeps_what_is_guarded(tmp_path: Path) -> None:
+    text = FILE.replace('tools:\n  look: {python: "tools:look", effect: read}\n', GUARDED)
+    both = 'tools.look: {python: "tools:other", effect: read}, tiers.levels.base: {tools: [], deny: [look]}'
+    variant = document(tmp_path, text.replace("agents.guide.model: fast", both)).overlaid({"model": "quick"})
+    assert variant.data["tools"]["look"]["python"] == "tools:other"
+    assert variant.data["tiers"]["levels"]["base"]["tools"] == []
+
+
+def test_only_a_key_that_the_language_has_may_be_set_where_the_file_has_none() -> None:
+    assert "max_turns" in known_keys(("agents", "guide"))
+    assert known_keys(("routers", "r", 0)) == ("when", "to", "else")
+    assert "prompt" in known_keys(("nodes", "n", "parallel", "b"))
+    assert known_keys(("agents",)) == known_keys(("nodes", "n", "args")) == ()
+
+
 NAMES = st.text("abc_-", min_size=1, max_size=2)
 TREES = st.recursive(
     st.integers(), lambda inner: st.dictionaries(NAMES, inner) | st.lists(inner), max_leaves=9
@@ -201,14 +252,14 @@ def test_each_place_of_the_result_is_as_it_was_or_as_the_last_override_says(
     tree: Json, draw: st.DataObject
 ) -> None:
     chosen = draw.draw(st.lists(st.sampled_from(places(tree)), max_size=4, unique=True))
-    chosen = [keys for keys in chosen if isinstance(keys[0], str)]
-    written = {path_text(keys): {"new": number} for number, keys in enumerate(chosen)}
-    data = {**tree, "experiments": {"e": {"variants": {"v": {"override": written}}}}}
+    written = {path_text(("nodes", *keys)): {"new": number} for number, keys in enumerate(chosen)}
+    data = {"nodes": tree, "experiments": {"e": {"variants": {"v": {"override": written}}}}}
     before = copy.deepcopy(data)
     overrides = chosen_overrides(data, {"e": "v"})
     result, moved = overlay(data, overrides), moves(data, overrides)
     assert data == before
-    for keys in places({**result, "experiments": 0}):
+    assert bool(moved) == bool(chosen)
+    for keys in places({"nodes": result["nodes"]}):
         value = at(result, keys)
         if not isinstance(value, dict | list):
             assert at(data, written_at(keys, moved)) == value
