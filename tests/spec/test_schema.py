@@ -153,7 +153,7 @@ def changed(data: Json, path: tuple[str | int, ...], how: str, word: str, value:
     return data
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.sampled_from(CHANGES), st.sampled_from(["replace", "remove", "add"]), WORDS, VALUES)
 def test_the_types_and_the_schema_are_of_one_mind(
     place: tuple[str, tuple[str | int, ...]], how: str, word: str, value: Json
