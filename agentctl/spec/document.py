@@ -13,7 +13,15 @@ from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Finding, Fix, Keys, Span, path_text
 from agentctl.spec.include import VERSION, Merged, Reader, merge, not_utf8, project_files, reason, relative
 from agentctl.spec.model import FileSpec
-from agentctl.spec.overlay import Override, all_overrides, around, chosen_overrides, moves, overlay, written_at
+from agentctl.spec.overlay import (
+    Override,
+    all_overrides,
+    around,
+    chosen_overrides,
+    moves,
+    overlay,
+    written_at,
+)
 from agentctl.spec.reading import read_start
 from agentctl.spec.shape import read_spec
 from agentctl.spec.source import MAX_BYTES, Source, too_large
@@ -93,8 +101,7 @@ class Document:
 
     def _finding(self, fault: Fault) -> Finding:
         place = self.key(fault.keys) if fault.at_key else self.value(fault.keys)
-        path = path_text(fault.keys)
-        return Finding(fault.code, fault.severity, fault.message, *place, path, fault.hint)
+        return _told(fault, *place)
 
 
 def read_text(path: Path) -> str:
@@ -169,8 +176,12 @@ def _unreadable(path: Path, finding: Finding, text: str) -> Document:
 def _finding(merged: Merged, fault: Fault) -> Finding:
     source = merged.owner(fault.keys)
     span = source.key(fault.keys) if fault.at_key else source.value(fault.keys)
+    return _told(fault, source.path, span)
+
+
+def _told(fault: Fault, file: Path, span: Span) -> Finding:
     path, fix = path_text(fault.keys), None if fault.fix is None else Fix(span, fault.fix)
-    return Finding(fault.code, fault.severity, fault.message, source.path, span, path, fault.hint, fix)
+    return Finding(fault.code, fault.severity, fault.message, file, span, path, fault.hint, fix)
 
 
 def _no_consequences(yaml: list[Finding], shape: list[Finding]) -> Iterator[Finding]:
