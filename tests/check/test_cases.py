@@ -14,7 +14,16 @@ from agentctl.check.severity import severity_of
 CASES = Path(__file__).parent.parent / "cases" / "check"
 BAD = sorted((CASES / "err").glob("*_*.yaml"))
 """The others stand beside them, to be included."""
-GOOD = sorted((CASES / "ok").glob("*.yaml"))
+ROOT = CASES.parent.parent.parent
+GOOD = sorted(
+    [
+        *(CASES / "ok").glob("*.yaml"),
+        *(CASES.parent / "ok").glob("*.yaml"),
+        *(ROOT / "examples").glob("*/graph.yaml"),
+        *(ROOT / "graphs").glob("*/graph.yaml"),
+    ]
+)
+"""Without a warning, too: what is shipped, and the language by example."""
 NEEDS_MORE_THAN_A_CASE = frozenset(("Y003",))
 """A file of a megabyte is made by a test, not kept in the folder."""
 

@@ -1,0 +1,19 @@
+"""The tools that the files beside this one name."""
+
+
+def search_help(query: str) -> list: ...
+
+
+def search_by_meaning(query: str) -> list: ...
+
+
+def run_snippet(code: str) -> str: ...
+
+
+def keep_weak(claims: list, verdicts: list) -> list: ...
+
+
+def find_papers(query: str, top: int = 5) -> list: ...
+
+
+def read_paper(path: str) -> str: ...
