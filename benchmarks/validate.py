@@ -64,7 +64,9 @@ def large(nodes: int) -> str:
     groups = nodes // 4
     parts = [NODES.replace("@", str(number)) for number in range(groups)]
     arms = [
-        ROUTERS.replace("@", str(number)).replace("NEXT", f"sort_{number + 1}" if number + 1 < groups else "end")
+        ROUTERS.replace("@", str(number)).replace(
+            "NEXT", f"sort_{number + 1}" if number + 1 < groups else "end"
+        )
         for number in range(groups)
     ]
     text = "".join(parts)

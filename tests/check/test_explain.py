@@ -10,7 +10,6 @@ from agentctl.check.check import check_file
 from agentctl.check.explain import Page, as_text, codes, explain
 from agentctl.spec.finding import Finding
 
-
 ALWAYS_TOLD = frozenset(("L712",))
 """Information that every file gives, a good one too."""
 
