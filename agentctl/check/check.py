@@ -10,7 +10,7 @@ from pathlib import Path
 from agentctl.check.allow import apply_allowances
 from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, read_flow
-from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers
+from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers, values
 from agentctl.check.sites import Shared, Sites
 from agentctl.check.traffic import traffic_of
 from agentctl.spec.document import Document, read_document
@@ -63,7 +63,7 @@ GRAPH: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
 """Rules about the graph as a whole. What is missing in it may be what a broken part would have said."""
 
 DATA: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
-    routers.value_it_cannot_have,
+    values.value_it_cannot_have,
     routers.not_exhaustive,
     routers.else_never_reached,
     routers.condition_that_never_changes,

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from msgspec import Struct
-
-from agentctl.check.flow import FileModel, Graph, mapping
-from agentctl.check.place import at_key, at_value, at_word, did_you_mean
+from agentctl.check.flow import FileModel
+from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.reach import circles, edges_of
-from agentctl.check.shapes import closed_values, described, misfit, type_names, value_text
+from agentctl.check.routing import Router, routers_of, values_of, values_without_place
+from agentctl.check.rules.values import impossible_comparisons
+from agentctl.check.shapes import described, type_names, value_text
 from agentctl.check.sites import Site, Sites
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
-
-
-class Router(Struct, frozen=True):
-    """A router and where it stands."""
-
-    graph: Graph
-    name: str
-    keys: Keys
-    data: Json
-
-    @property
-    def arms(self) -> list[Mapping[str, Json]]:
-        """The arms of a router by condition; none for one by value."""
-        return [mapping(arm) for arm in self.data] if isinstance(self.data, list) else []
-
-    @property
-    def table(self) -> Mapping[str, Json] | None:
-        """The targets of a router by value; None for one by condition."""
-        return mapping(self.data.get("to")) if isinstance(self.data, dict) else None
-
-    @property
-    def else_keys(self) -> Keys | None:
-        """The keys of its `else`."""
-        if isinstance(self.data, dict):
-            return (*self.keys, "else") if "else" in self.data else None
-        return next(
-            ((*self.keys, place, "else") for place, arm in enumerate(self.arms) if "else" in arm), None
-        )
 
 
 def unknown_router_target(file: FileModel) -> Iterator[Finding]:
@@ -55,7 +27,7 @@ def unknown_router_target(file: FileModel) -> Iterator[Finding]:
 
 def arm_after_else(file: FileModel) -> Iterator[Finding]:
     """R303: an arm that stands after `else` is never looked at."""
-    for router in _routers(file):
+    for router in routers_of(file):
         found_else = False
         for place, arm in enumerate(router.arms):
             if found_else:
@@ -99,25 +71,15 @@ def router_never_used(file: FileModel) -> Iterator[Finding]:
                 )
 
 
-def value_it_cannot_have(file: FileModel, sites: Sites) -> Iterator[Finding]:
-    """R306: an arm, or a comparison anywhere, for a value that the field never has."""
-    for router in _routers(file):
-        if router.table is not None:
-            yield from _impossible_keys(file, router, sites)
-    for site in sites.all:
-        yield from _impossible_comparisons(file, site)
-
-
 def not_exhaustive(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """R302: a value, or a case, for which a router does not say where to go."""
-    for router in _routers(file):
+    for router in routers_of(file):
         if router.else_keys is not None:
             continue
         if router.table is None:
             yield from _no_else(file, router, sites)
             continue
-        values = _values_of(router, sites)
-        missing = [value for value in values or () if value_text(value) not in router.table]
+        values, missing = values_of(router, sites), values_without_place(router, sites)
         if values is None and _is_readable(router, sites):
             message = (
                 f"router `{router.name}` has no `else`, and `{router.data.get('by')}` may have any value"
@@ -137,11 +99,11 @@ def not_exhaustive(file: FileModel, sites: Sites) -> Iterator[Finding]:
 
 def else_never_reached(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """R307: every case is taken before `else`."""
-    for router in _routers(file):
+    for router in routers_of(file):
         if router.else_keys is None:
             continue
         if router.table is not None:
-            values = _values_of(router, sites)
+            values = values_of(router, sites)
             reached = values is None or any(value_text(value) not in router.table for value in values)
         else:
             reached = _has_fixed_arm(router, sites) or not _covers_all(router, sites)
@@ -152,12 +114,12 @@ def else_never_reached(file: FileModel, sites: Sites) -> Iterator[Finding]:
 
 def condition_that_never_changes(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """R304: a condition that is always true, or always false."""
-    for router in _routers(file):
+    for router in routers_of(file):
         for place, arm in enumerate(router.arms):
             keys = (*router.keys, place, "when")
             site = sites.by_keys.get(keys)
             always = _always(arm.get("when"), site, sites)
-            if always is not None and not (site and any(_impossible_comparisons(file, site))):
+            if always is not None and not (site and any(impossible_comparisons(file, site))):
                 message = f"this condition is always {'true' if always else 'false'}"
                 hint = (
                     "write `else:` for the last arm"
@@ -169,7 +131,7 @@ def condition_that_never_changes(file: FileModel, sites: Sites) -> Iterator[Find
 
 def condition_is_no_boolean(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """R310: a condition that is neither true nor false."""
-    for router in _routers(file):
+    for router in routers_of(file):
         for keys, site in _conditions(router, sites).items():
             names = type_names(site.analysis.type)
             if names is not None and "boolean" not in names and not site.analysis.problems:
@@ -181,7 +143,7 @@ def condition_is_no_boolean(file: FileModel, sites: Sites) -> Iterator[Finding]:
 
 def arms_alike(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """R308: two arms with one condition; the second is never taken."""
-    for router in _routers(file):
+    for router in routers_of(file):
         first: dict[str, int] = {}
         for keys, site in _conditions(router, sites).items():
             place = _arm_of(keys)
@@ -195,7 +157,7 @@ def arms_alike(file: FileModel, sites: Sites) -> Iterator[Finding]:
 
 def overlapping_arms(file: FileModel, sites: Sites) -> Iterator[Finding]:
     """R309: two arms on one closed field that are both true for some value; the first wins."""
-    for router in _routers(file):
+    for router in routers_of(file):
         seen: list[tuple[int, str, frozenset[str]]] = []
         for keys, site in _conditions(router, sites).items():
             table = sites.table_of(site)
@@ -222,12 +184,6 @@ def _overlap(
     return at_value(file.document, "R309", keys, message, "let each value belong to one arm")
 
 
-def _routers(file: FileModel) -> Iterator[Router]:
-    for graph in file.graphs:
-        for name, data in graph.routers.items():
-            yield Router(graph, name, (*graph.keys, "routers", name), data)
-
-
 def _conditions(router: Router, sites: Sites) -> dict[Keys, Site]:
     """The conditions of a router that are texts, in order."""
     places = ((*router.keys, place, "when") for place in range(len(router.arms)))
@@ -247,50 +203,6 @@ def _same_text(router: Router, one: int, other: int) -> bool:
 def _is_readable(router: Router, sites: Sites) -> bool:
     site = sites.by_keys.get((*router.keys, "by"))
     return site is not None and not site.analysis.problems
-
-
-def _values_of(router: Router, sites: Sites) -> tuple[Json, ...] | None:
-    """The values that a router by value can meet; None when they cannot be listed."""
-    site = sites.by_keys.get((*router.keys, "by"))
-    return None if site is None or site.analysis.problems else closed_values(site.analysis.type)
-
-
-def _impossible_keys(file: FileModel, router: Router, sites: Sites) -> Iterator[Finding]:
-    values = _values_of(router, sites)
-    texts = [value_text(value) for value in values or ()]
-    for key in router.table or ():
-        if values is not None and key not in texts:
-            message = f"`{router.data.get('by')}` is never `{key}`"
-            keys = (*router.keys, "to", key)
-            yield at_key(file.document, "R306", keys, message, _hint_for_value(key, values))
-
-
-def _impossible_comparisons(file: FileModel, site: Site) -> Iterator[Finding]:
-    """Comparisons of a closed field with a value of its type that it never has."""
-    for comparison in site.analysis.comparisons:
-        left, right = (comparison.left, comparison.left_span), (comparison.right, comparison.right_span)
-        for (field, field_span), (literal, (offset, length)) in ((left, right), (right, left)):
-            stray = _stray_value(field, literal) if comparison.operator in ("==", "!=") else None
-            if stray is not None:
-                what = site.text[field_span[0] : sum(field_span)]
-                hint = _hint_for_value(stray, closed_values(field) or ())
-                yield at_word(
-                    file.document, "R306", site.keys, offset, length, f"`{what}` is never `{stray}`", hint
-                )
-
-
-def _stray_value(field: Json, literal: Json) -> str | None:
-    """The one value of `literal`, as text, when `field` has values of its type and never that one."""
-    possible, value = closed_values(field), closed_values(literal)
-    if possible is None or len(possible) < 2 or value is None or len(value) != 1:
-        return None
-    is_alike = (type_names(literal) or frozenset()) <= (type_names(field) or frozenset())
-    return value_text(value[0]) if is_alike and misfit(literal, field) is not None else None
-
-
-def _hint_for_value(word: str, values: tuple[Json, ...]) -> str:
-    texts = [value_text(value) for value in values]
-    return did_you_mean(word, texts) or f"it is one of {', '.join(f'`{text}`' for text in texts)}"
 
 
 def _no_else(file: FileModel, router: Router, sites: Sites) -> Iterator[Finding]:
