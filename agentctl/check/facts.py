@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from agentctl.check.flow import FileModel
+from agentctl.check.groups import Groups
 from agentctl.check.sites import Sites
 from agentctl.check.steps import Steps
 from agentctl.check.tooling import Tooling
@@ -12,7 +13,7 @@ from agentctl.spec.document import Document
 
 
 class Facts:
-    """A file, its expressions, its tools and tiers."""
+    """A file, its expressions, its models, its tools and tiers."""
 
     def __init__(self, file: FileModel, sites: Sites) -> None:
         self.file = file
@@ -21,6 +22,10 @@ class Facts:
     @property
     def document(self) -> Document:
         return self.file.document
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups(self.file)
 
     @cached_property
     def tooling(self) -> Tooling:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
 
 from agentctl.check.facts import Facts
-from agentctl.check.flow import Work, mapping, members_of, names_in, text
+from agentctl.check.flow import Work, mapping, names_in, text
+from agentctl.check.groups import DEFAULT, OWN_MODELS
+from agentctl.check.limits import MANY
 from agentctl.check.steps import attempts_of, plus
 from agentctl.check.tooling import Tier
 from agentctl.json import Json
@@ -18,8 +20,6 @@ MAX_TURNS, MODEL_ATTEMPTS = 8, 3
 """Where a file says nothing."""
 CORRECTIONS = 2
 """How often an answer of the wrong shape is asked for again."""
-_FREE = ("local", "scripted")
-"""Providers on this machine: their models cost nothing."""
 
 
 class Model(Struct, frozen=True):
@@ -27,7 +27,7 @@ class Model(Struct, frozen=True):
 
     name: str
     keys: Keys
-    """Its entry in `models`; empty for a `provider/model` named in passing."""
+    """Its entry in `models`, or where a group names a `provider/model`; empty for one that an agent names."""
     spec: Mapping[str, Json]
     is_free: bool
 
@@ -44,14 +44,14 @@ class Spending:
 
     def __init__(self, facts: Facts, tier: Tier | None = None) -> None:
         self._file = facts.file
+        self._groups = facts.groups
         self._tooling = facts.tooling
         self._tier = tier
 
     def models(self, agent: Mapping[str, Json]) -> tuple[Model, ...]:
         """The models that may answer for an agent, each once; unknown names are M601's business."""
-        return tuple(
-            {model.name: model for model in self._leaves(text(agent.get("model")) or "default")}.values()
-        )
+        ends = self._groups.ends(text(agent.get("model")) or DEFAULT)
+        return tuple(model for name, keys in ends if (model := self._model(name, keys)) is not None)
 
     def offered(self, agent: Mapping[str, Json]) -> tuple[str, ...]:
         """The tools that an agent's model may call."""
@@ -66,7 +66,8 @@ class Spending:
         """
         said = agent.get("max_turns")
         turns = (said if isinstance(said, int) else MAX_TURNS) if self.offered(agent) else 1
-        calls = (turns + CORRECTIONS) * self._tries(text(agent.get("model")) or "default", ())
+        tries = self._tries.get(text(agent.get("model")) or DEFAULT, MODEL_ATTEMPTS)
+        calls = (turns + CORRECTIONS) * tries
         summary = mapping(mapping(agent.get("context")).get("summarise")) if has_history else {}
         writer = self._file.agent_named(text(summary.get("agent")) or "")
         return calls + (self.model_calls(writer) if writer is not None else 0)
@@ -127,28 +128,26 @@ class Spending:
                     found.setdefault(model.name, (model, model.keys or (*self.keys_of_agents[name], "model")))
         return tuple(found.values())
 
-    def _leaves(self, name: str, path: tuple[str, ...] = ()) -> Iterator[Model]:
-        spec = self._file.section("models").get(name)
-        if isinstance(spec, dict) and "model" not in spec:
-            for member, keys in members_of(spec, ("models", name)):
-                if member not in path:
-                    for leaf in self._leaves(member, (*path, name)):
-                        yield leaf if leaf.keys else Model(leaf.name, keys, leaf.spec, leaf.is_free)
-            return
-        written = (
-            text(spec.get("model")) if isinstance(spec, dict) else "local" if name == "default" else name
-        )
-        if written is not None and (isinstance(spec, dict) or "/" in written or written in _FREE):
-            entry: Keys = ("models", name) if isinstance(spec, dict) else ()
-            yield Model(name, entry, mapping(spec), written.split("/")[0] in _FREE)
+    def _model(self, name: str, keys: Keys) -> Model | None:
+        """A model that is no group, named at `keys`; None when there is no such model, which M601 says."""
+        spec, reference = self._groups.models.get(name), self._groups.reference(name)
+        if spec is None and not self._groups.is_known(reference):
+            return None
+        is_free = reference.partition("/")[0] in OWN_MODELS
+        return Model(name, keys if spec is None else ("models", name), spec or {}, is_free)
 
-    def _tries(self, name: str, path: tuple[str, ...]) -> int:
-        """Requests for one reply."""
-        spec = mapping(self._file.section("models").get(name))
-        if not spec or "model" in spec or name in path:
-            return attempts_of(spec, MODEL_ATTEMPTS)
-        members = [self._tries(member, (*path, name)) for member, _ in members_of(spec, ())]
-        return max(members, default=0) if "choose" in spec else sum(members)
+    @cached_property
+    def _tries(self) -> Mapping[str, int]:
+        """Requests for one reply, of each model and group of the file."""
+        found: dict[str, int] = {}
+        for name in self._groups.inside_out:
+            spec = self._groups.models.get(name, {})
+            members = [found.get(member, MODEL_ATTEMPTS) for member, _ in self._groups.members(name)]
+            if "model" in spec or not spec:
+                found[name] = attempts_of(spec, MODEL_ATTEMPTS)
+            else:
+                found[name] = max(members, default=0) if "choose" in spec else min(sum(members), MANY)
+        return found
 
 
 def agent_calls(facts: Facts, spending: Spending, work: Work) -> int:

@@ -113,6 +113,33 @@ def _sixty_four_variants() -> str:
     return f"{HEAD}{nodes}experiments:\n{overlays}"
 
 
+def _groups_of_groups() -> str:
+    """A chain of three thousand groups, two that share their members forty times over, and a knot of them."""
+    chain = _lines(3_000, "  c@: {fallback: [c@+]}\n") + "  c3000: {model: openai/x}\n"
+    both = _lines(40, "  l@: {fallback: [l@+, r@+]}\n  r@: {race: [l@+, r@+]}\n")
+    ends = "  l40: {model: openai/x}\n  r40: {model: openai/x}\n"
+    knot = "".join(f"  k{i}: {{fallback: [{', '.join(f'k{j}' for j in range(20))}]}}\n" for i in range(20))
+    agents = "".join(f"  {name}: {{instructions: Hi., model: {name}}}\n" for name in ("c0", "l0", "k0"))
+    nodes = "start: one\nnodes:\n  one: {agent: c0, then: two}\n  two: {agent: l0, then: three}\n  three: {agent: k0, then: end}\n"
+    return f'{HEAD}limits: {{cost: "$1"}}\nagents:\n{agents}{nodes}models:\n{chain}{both}{ends}{knot}'
+
+
+def _tiers_over_tiers() -> str:
+    tools = "".join(f"  {name}: {{store: s, operation: search}}\n" for name in ("t", "u"))
+    levels = "".join(
+        f"    l{i}: {{tools: [t], deny: [t]{f', extends: l{i + 1}' if i < 1_999 else ''}}}\n"
+        for i in range(2_000)
+    )
+    paths = ", ".join(
+        f"tiers.levels.l{i}.{key}" for i in range(20) for key in ("tools: [u]", "extends: l1990")
+    )
+    variants = f"{{a: {{weight: 1}}, b: {{weight: 1, override: {{{paths}}}}}}}"
+    return (
+        f"{HEAD}{SMALL}stores: {{s: {{path: ./s}}}}\ntools:\n{tools}tiers:\n  by: \"'l0'\"\n  levels:\n{levels}"
+        f"experiments:\n  e: {{assign_by: run.thread, variants: {variants}}}\n"
+    )
+
+
 def _tools_that_run_code() -> str:
     return f"""{HEAD}{SMALL}tools:
   t: {{python: "evil:run", setup: "evil:run", description: Run., effect: read, timeout: 1s}}
@@ -168,6 +195,8 @@ HOSTILE = {
     + "start: n0\nnodes:\n"
     + _lines(1_000, "  node_number_@: {set: {feild_numbre_@: 1}, then: nod_number_@+}\n"),
     "sixty-four variants of a thousand nodes": _sixty_four_variants(),
+    "groups of groups of models": _groups_of_groups(),
+    "tiers over tiers, and variants of them": _tiers_over_tiers(),
     "tools that run code": _tools_that_run_code(),
     "files outside": _files_outside(),
 }

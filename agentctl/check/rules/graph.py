@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agentctl.check.flow import END, SKIP, FileModel, Graph, Work
+from agentctl.check.groups import OWN_MODELS
 from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.reach import edges_of, entries_of, reachable, traps
 from agentctl.spec.finding import Finding, Keys
 
 _RESERVED = frozenset((END, SKIP))
-_RESERVED_MODELS = frozenset(("local", "scripted"))
 
 
 def unknown_start(file: FileModel) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def reserved_names(file: FileModel) -> Iterator[Finding]:
                     file.document, "G202", (*graph.keys, "routers", name), message, "rename one of them"
                 )
     for name in file.section("models"):
-        if name in _RESERVED_MODELS:
+        if name in OWN_MODELS:
             yield _reserved(file, ("models", name))
 
 

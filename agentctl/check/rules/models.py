@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, members_of, names_in, text
+from agentctl.check.groups import DEFAULT, OWN_MODELS
 from agentctl.check.place import at_key, at_value, at_word, did_you_mean
 from agentctl.check.reach import circles, turned
 from agentctl.check.shapes import alternatives, closed_values, described, type_names, value_text
@@ -15,10 +16,6 @@ from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
 from agentctl.spec.types import is_whole_object
 
-_DEFAULT = "default"
-"""The model of agents that name none."""
-_RESERVED = frozenset(("local", "scripted"))
-"""Names that a file may not give, which is said elsewhere (G202)."""
 _MAY_CLOSE = frozenset(("pattern", "$ref", "allOf", "not", "if", "prefixItems"))
 """Keys of a schema that may leave few values, which is not worked out here."""
 
@@ -27,7 +24,7 @@ def open_vote(facts: Facts) -> Iterator[Finding]:
     """M602: a vote by an agent whose answers can differ without end, so that no two are ever equal."""
     votes = _votes(facts)
     for keys, agent in facts.file.agents_in_place:
-        vote = votes.get(text(agent.get("model")) or _DEFAULT)
+        vote = votes.get(text(agent.get("model")) or DEFAULT)
         if vote is None:
             continue
         output = agent.get("output")
@@ -92,7 +89,8 @@ def model_never_used(facts: Facts) -> Iterator[Finding]:
     """M610: a model that nothing uses."""
     models = facts.file.section("models")
     named = _named(facts)
-    used = named | {nearest(name, models) for name in named if name not in models} | _RESERVED
+    misspelt = {nearest(name, models) for name in named if name not in models}
+    used = named | misspelt | OWN_MODELS  # a file that gives one of those is G202's business
     for name in models:
         is_shared = facts.document.key(("models", name))[0] != facts.document.path
         if name not in used and not is_shared:
@@ -104,7 +102,7 @@ def model_never_used(facts: Facts) -> Iterator[Finding]:
 def _named(facts: Facts) -> set[str]:
     """The models that agents, groups and stores name."""
     agents = facts.file.agents_in_place
-    used: set[str] = {text(agent.get("model")) or _DEFAULT for _, agent in agents}
+    used: set[str] = {text(agent.get("model")) or DEFAULT for _, agent in agents}
     used.update(name for members in _members(facts, known=False).values() for name in members)
     used.update(name for _, store in facts.file.entries("stores") if (name := text(store.get("embed"))))
     return used

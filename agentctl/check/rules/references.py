@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentctl.check.flow import END, FileModel, mapping, members_of, placed_names, text
+from agentctl.check.groups import OWN_MODELS
 from agentctl.check.place import at_value, at_word, did_you_mean
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
@@ -14,8 +15,7 @@ from agentctl.spec.finding import Finding, Keys
 if TYPE_CHECKING:
     from agentctl.spec.python_source import UnreadableSource
 
-_OWN_PROVIDERS = frozenset(("openai", "local", "scripted"))
-_OWN_MODELS = ("local", "scripted")
+_OWN_PROVIDERS = frozenset(("openai",)) | OWN_MODELS
 
 
 def unknown_agent(file: FileModel) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def unknown_tier(file: FileModel) -> Iterator[Finding]:
 def unknown_model(file: FileModel) -> Iterator[Finding]:
     """M601: a model that is neither under `models:` nor written as `provider/model`."""
     for name, keys in _model_names(file):
-        if name not in file.section("models") and name not in _OWN_MODELS and "/" not in name:
+        if name not in file.section("models") and name not in OWN_MODELS and "/" not in name:
             message = f"there is no model `{name}` under `models:`"
             hint = (
                 did_you_mean(name, file.section("models"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from agentctl import units
 from agentctl.check.facts import Facts
-from agentctl.check.flow import mapping, members_of, text
+from agentctl.check.flow import mapping, text
 from agentctl.check.place import at_key, at_value
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
@@ -78,19 +78,19 @@ def _timeouts_of_tools(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
 
 def _timeouts_of_models(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
     """Of each model; of a group, when none of its members is too slow by itself."""
-    longest, most = _Longest(facts), _step_time(facts)
+    longest, most, groups = _longest(facts), _step_time(facts), facts.groups
     for name, model in facts.file.entries("models"):
         keys: Keys = ("models", name)
-        members = [member for member, _ in members_of(model, keys)]
-        all_in_all = _shown(longest.of(name))
+        members = [member for member, _ in groups.members(name)]
+        all_in_all = _shown(longest[name])
         if not members:
             is_said = "timeout" in model
             what = f"a call of model `{name}` may take {all_in_all}" + ("" if is_said else ", the default")
-            yield ((*keys, "timeout") if is_said else keys), what, longest.of(name)
-        elif all(longest.knows(member) and longest.of(member) <= most for member in members):
+            yield ((*keys, "timeout") if is_said else keys), what, longest[name]
+        elif all(groups.is_known(member) and longest[member] <= most for member in members):
             kind = next(kind for kind in ("fallback", "race", "vote", "among") if kind in model)
             how = ", one after the other," if kind == "fallback" else ""
-            yield (*keys, kind), f"the models of `{name}`{how} may take {all_in_all}", longest.of(name)
+            yield (*keys, kind), f"the models of `{name}`{how} may take {all_in_all}", longest[name]
 
 
 def _tries_of_tools(facts: Facts) -> Iterator[tuple[Keys, str, int, float]]:
@@ -111,39 +111,21 @@ def _tries_of_models(facts: Facts) -> Iterator[tuple[Keys, str, int, float]]:
             yield keys, f"model `{name}`", _attempts(model, ATTEMPTS), each
 
 
-class _Longest:
-    """How long a call of each model may take: members one after the other, or side by side."""
+def _longest(facts: Facts) -> Mapping[str, float]:
+    """How long a call of each model and group may take, in seconds: members one after the other, or side by side.
 
-    def __init__(self, facts: Facts) -> None:
-        self._models: Mapping[str, Mapping[str, Json]] = dict(facts.file.entries("models"))
-        self._known: dict[str, float] = {}
-
-    def knows(self, name: str) -> bool:
-        """Whether there is such a model; M601 says where there is not."""
-        return name in self._models or "/" in name or name in ("local", "scripted")
-
-    def of(self, name: str) -> float:
-        """Seconds. A model that is not declared has the default; a circle (M604) is cut where it closes."""
-        waiting, begun = [name], set[str]()
-        while waiting:
-            one = waiting[-1]
-            members = [member for member, _ in members_of(self._models.get(one, {}), ())]
-            new = [member for member in members if member not in self._known and member not in begun]
-            begun.add(one)
-            if new:
-                waiting += new
-                continue
-            waiting.pop()
-            self._known.setdefault(one, self._added(one, members))
-        return self._known[name]
-
-    def _added(self, name: str, members: list[str]) -> float:
-        model = self._models.get(name, {})
-        if not members:
-            is_scripted = (text(model.get("model")) or name).partition("/")[0] == "scripted"
-            return _seconds(model.get("timeout")) or (0.0 if is_scripted else MODEL_TIMEOUT)
-        each = [self._known.get(member, 0.0) for member in members]
-        return sum(each) if "fallback" in model else max(each)
+    A model that is not declared has the default.
+    """
+    found: dict[str, float] = {}
+    for name in facts.groups.inside_out:
+        model = facts.groups.models.get(name, {})
+        each = [found.get(member, 0.0) for member, _ in facts.groups.members(name)]
+        if each:
+            found[name] = sum(each) if "fallback" in model else max(each)
+        else:
+            is_scripted = facts.groups.reference(name).partition("/")[0] == "scripted"
+            found[name] = _seconds(model.get("timeout")) or (0.0 if is_scripted else MODEL_TIMEOUT)
+    return found
 
 
 def _timeout(facts: Facts, tool: str) -> float | None:
