@@ -66,12 +66,14 @@ def guarded(data: Json, override: Override) -> str | None:
         return "effect" if _said(before, "effect") != value.get("effect") else None
     if keys[:2] != ("tiers", "levels") or (len(keys) == 3 and not isinstance(value, dict)):
         return None
-    levels = _table(_table(data, "tiers"), "levels")
-    if len(keys) == 3 and _said(levels.get(str(keys[2])), "deny") != value.get("deny"):
+    if len(keys) > 3 and keys[3] != "extends":
+        return None
+    levels, level = _table(_table(data, "tiers"), "levels"), str(keys[2])
+    if len(keys) == 3 and _said(levels.get(level), "deny") != value.get("deny"):
         return "deny"
     after = _table(_table(_put(data, override), "tiers"), "levels")
-    # a tier that comes to extend another one loses what the first denied
-    return "deny" if any(not _denied(levels, name) <= _denied(after, name) for name in levels) else None
+    # a tier that comes to extend another one loses what the first denied, and so do those that extend it
+    return None if _denied(levels, level) <= _denied(after, level) else "deny"
 
 
 def can_stand(data: Json, keys: Keys) -> bool:
@@ -205,10 +207,10 @@ def _put(data: Json, override: Override) -> Json:
 def _denied(levels: Mapping[str, Json], level: str) -> set[str]:
     """What a tier denies, with what those it extends deny; a circle (T531) is cut where it closes."""
     denied: set[str] = set()
-    way: list[str] = []
+    way: set[str] = set()
     at: Json = level
     while isinstance(at, str) and at in levels and at not in way:
-        way.append(at)
+        way.add(at)
         named = _said(levels[at], "deny")
         if isinstance(named, list):
             denied.update(name for name in named if isinstance(name, str))
