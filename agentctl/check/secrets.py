@@ -17,8 +17,8 @@ _SHAPED = r"""
     | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)               # user:password@
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
     """
-_NAMED = r"""(?ix) \b \w* (?:api_?key|secret|token|passw(?:or)?d|authorization) \b ["']? \s* : \s*
-    (?P<value> (?:bearer\s+)? ["']? (?!\$\{\{|none\b|true\b|false\b|[\[{]) (?=[^\s"',}]*\d) [^\s"',}]{8,} )"""
+_NAMED = r"""(?ix) \b \w* (?:api[_-]?key|secret|token|passw(?:or)?d|authorization) \b ["']? \s* : \s*
+    ["']? (?:(?:bearer|basic|token)\s+)? ["']? (?P<value> (?!\$\{\{|none\b|true\b|false\b|[\[{]) (?=[^\s"',}]*\d) [^\s"',}]{8,} )"""
 _RANDOM = 2.7
 """Bits for each character, from which on a text reads like chance."""
 _RUN = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{8,}")

@@ -31,10 +31,13 @@ _KINDS = {
 }
 _UNITS: dict[str, Callable[[str], float]] = {
     "Duration": units.seconds,
+    "Pause": units.seconds,
     "Size": units.size,
     "Money": units.dollars,
     "Share": partial(units.share_of, whole=100),
 }
+_NONE = {"Duration": "no time at all", "Size": "no room at all"}
+"""What zero of a unit is, where it may not be zero."""
 _BOUNDS = {
     "minimum": "at least",
     "maximum": "at most",
@@ -56,6 +59,7 @@ _TOO_MANY = {
     "a tool": "make two tools of it",
 }
 """By the noun of a choice."""
+_COMMANDS = ("Tool.command", "McpServer.command")
 _MOST_FAULTS = 1_000
 _MOST_LISTED = 12
 """Keys that a hint lists when none is near."""
@@ -258,6 +262,8 @@ def _bad_type(value: Json, keys: Keys, name: str, types: list[str]) -> Fault:
         return Fault("S102", keys, f"a file is a mapping of keys, and this is {_KINDS[_kind(value)]}")
     here = spot(keys)
     hint, fix = mend_type(value, types, here.place, keys, here.examples)
+    if isinstance(value, str) and here.place in _COMMANDS:
+        return Fault("X07", keys, "the command is one text, and no shell takes it apart", hint, fix=fix)
     if value is None:  # there is no word to put something in place of
         return Fault("S102", keys, f"{name} is empty; it takes {takes}", hint)
     return Fault(
@@ -267,12 +273,22 @@ def _bad_type(value: Json, keys: Keys, name: str, types: list[str]) -> Fault:
 
 def _bad_unit(word: str, value: Json, keys: Keys) -> Fault:
     try:
-        _UNITS[word](value if isinstance(value, str) else told(value).strip("`"))
+        amount = _UNITS[word](value if isinstance(value, str) else told(value).strip("`"))
     except ValueError as error:
         message, _, hint = str(error).partition("; ")
         fix = mend_unit(word, value)
         return Fault("S106", keys, message, hint if fix is None else f"write `{fix}`", fix=fix)
+    if amount == 0 and word in _NONE:
+        return _none_at_all(word, value, keys)
     return Fault("S106", keys, f"{told(value)} is no {word.lower()}", f'write it as text: "{value}"')
+
+
+def _none_at_all(word: str, value: Json, keys: Keys) -> Fault:
+    """For a time or a size of zero, with which nothing could be done."""
+    message = f"`{keys[-1]}: {value}` leaves {_NONE[word]}"
+    if keys[-1] == "cache":
+        return Fault("S106", keys, message, "write `false` to keep no answer", fix="false")
+    return Fault("S106", keys, message, as_in(None, keys, spot(keys).examples))
 
 
 def _word_of(schema: Json) -> str:

@@ -20,6 +20,11 @@ _NO_TEXT = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 _WORDS = re.compile(r"[\w./=:@%+,-]+(?: [\w./=:@%+,-]+)*")
 """A command of plain words, which the shell would do nothing with."""
+_TEMPLATE = re.compile(r"\$\{\{.*?\}\}")
+_FILLED = "agentctl_fills_this_in"
+"""Stands for a template while a command is taken apart."""
+_OPERATOR = re.compile(r"[();<>|&]+")
+_NO_SHELL = "list one program and its arguments, one by one; what needs a shell belongs into a script"
 _EXPRESSIONS = frozenset(("Map.over", "Node.prompt", "Node.say", "Node.ask", "Agent.instructions"))
 """Where a list of one name is not that name."""
 _TRUE = frozenset(("true", "yes", "on", "y", "1"))
@@ -248,12 +253,24 @@ def _expect(value: Json, _: Keys) -> Mend | None:
 
 
 def _command(value: Json, _: Keys) -> Mend | None:
-    if not isinstance(value, str) or "\n" in value:
-        return None
+    return mend_command(value) if isinstance(value, str) else None
+
+
+def mend_command(command: str) -> Mend:
+    """The list of words that a command written as one text stands for, if no shell has more to do with it."""
+    filled = _TEMPLATE.findall(command)
+    plain = _TEMPLATE.sub(_FILLED, command)
     try:
-        return _write(shlex.split(value), certain=_is_plain(value))
+        words = [*shlex.shlex(plain, posix=True, punctuation_chars=True)]
+        parts = shlex.split(plain)
     except ValueError:
-        return Mend("list the program and its arguments, one by one; there is no shell")
+        return Mend(_NO_SHELL)
+    if "\n" in command or not parts or any(_OPERATOR.fullmatch(word) for word in words):
+        return Mend(_NO_SHELL)
+    templates = iter(filled)
+    found = [re.sub(_FILLED, lambda _: next(templates), part) for part in parts]
+    mend = _write(found, certain=_is_plain(plain))
+    return mend if mend.hint is not None else Mend("write a list: the program, then each argument by itself")
 
 
 def _is_plain(command: str) -> bool:
@@ -338,7 +355,7 @@ def mend_unit(word: str, value: Json) -> str | None:
         return None
     before, number, unit = found[1].lower(), found[2].replace(",", ""), found[3].lower()
     match word:
-        case "Duration" if not before and unit in _TIMES:
+        case "Duration" | "Pause" if not before and unit in _TIMES:
             return f"{number}{_TIMES[unit]}"
         case "Size" if not before and unit in _SIZES:
             return f"{number}{_SIZES[unit]}"

@@ -12,14 +12,16 @@ from agentctl.json import Json
 NO_DEFAULT: Json = object()
 """Of a key that means nothing when it is left out, or something that no value says."""
 
-Duration = Annotated[str, Meta(title="Duration", pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$")]
-"""A time in words: 500ms, 30s, 1h30m, 7d."""
-SizeText = Annotated[str, Meta(title="Size", pattern=r"^[0-9]+(\.[0-9]+)?\s*(B|KB|MB|GB)?$")]
+Duration = Annotated[str, Meta(title="Duration", pattern=r"^(?=.*[1-9])([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$")]
+"""A time in words: 500ms, 30s, 1h30m, 7d. Nothing can be done in none."""
+Pause = Annotated[str, Meta(title="Pause", pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$")]
+"""A time in words that may be none: 0s."""
+SizeText = Annotated[str, Meta(title="Size", pattern=r"^(?=.*[1-9])[0-9]+(\.[0-9]+)?\s*(B|KB|MB|GB)?$")]
 MoneyText = Annotated[str, Meta(title="Money", pattern=r"^\$?[0-9]+(\.[0-9]+)?$")]
 ShareText = Annotated[str, Meta(title="Share", pattern=r"^[0-9]+(\.[0-9]+)?\s*%$")]
 Amount = Annotated[int, Meta(ge=0)]
-Size: TypeAlias = SizeText | Amount
-"""A size: 64KB, 1MB, or bytes."""
+Size: TypeAlias = SizeText | Annotated[int, Meta(ge=1)]
+"""A size: 64KB, 1MB, or bytes. Nothing fits into none."""
 Money: TypeAlias = MoneyText | Annotated[float, Meta(ge=0)]
 """US dollars: $0.05 or 0.05."""
 Share: TypeAlias = ShareText | Amount

@@ -15,6 +15,7 @@ from agentctl.spec.part import (
     ModelName,
     Name,
     Part,
+    Pause,
     ServerTool,
     Size,
     StoreName,
@@ -37,7 +38,7 @@ class Breaker(Part, frozen=True):
     """When to stop calling what keeps failing."""
 
     failures: Annotated[Count | UnsetType, doc("Failures in a row that open it.", 3)] = UNSET
-    cooldown: Annotated[Duration | UnsetType, doc("How long it stays open.", "60s")] = UNSET
+    cooldown: Annotated[Pause | UnsetType, doc("How long it stays open.", "60s")] = UNSET
 
 
 class EnvVar(Part, frozen=True):

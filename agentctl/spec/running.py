@@ -17,6 +17,7 @@ from agentctl.spec.part import (
     Name,
     NodeName,
     Part,
+    Pause,
     Size,
     Template,
     doc,
@@ -33,7 +34,7 @@ class StepLimits(Part, frozen=True):
 class Reserve(Part, frozen=True):
     """What is held back for the last node."""
 
-    time: Annotated[Duration | UnsetType, doc("Time.", "60s", default="30s")] = UNSET
+    time: Annotated[Pause | UnsetType, doc("Time.", "60s", default="30s")] = UNSET
     tokens: Annotated[Amount | UnsetType, doc("Tokens.", 8000, default=2000)] = UNSET
     cost: Annotated[Money | UnsetType, doc("Dollars.", "$0.10", default="$0.05")] = UNSET
 
@@ -150,7 +151,7 @@ class FaultSpec(Part, frozen=True):
     error: Annotated[ErrorClass | UnsetType, doc("It fails with this class of errors.", "timeout")] = (
         msgspec.field(default=UNSET, name="$error")
     )
-    delay: Annotated[Duration | UnsetType, doc("It answers so much later.", "2s")] = msgspec.field(
+    delay: Annotated[Pause | UnsetType, doc("It answers so much later.", "2s")] = msgspec.field(
         default=UNSET, name="$delay"
     )
     drop_after: Annotated[Amount | UnsetType, doc("Its stream breaks off after so many pieces.", 3)] = (

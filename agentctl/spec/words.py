@@ -24,6 +24,7 @@ TYPE_WORDS = (*TYPE_NAMES, MESSAGES, *(f"{name}?" for name in TYPE_NAMES))
 
 WORDS = {
     "Duration": Word("A time in words.", ("500ms", "30s", "1h30m", "7d")),
+    "Pause": Word("A time in words, which may be `0s`.", ("500ms", "60s")),
     "Size": Word("A size in words; a number is bytes.", ("64KB", "1MB")),
     "Money": Word("US dollars.", ("$0.05", "1.50")),
     "Share": Word("A share of a whole.", ("20%",)),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agentctl.check.commands import TEMPLATE, is_one_text, script_of
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, names_in, placed_names, text
 from agentctl.check.place import at_value, at_word
@@ -15,9 +16,9 @@ from agentctl.check.severity import severity_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys, Span
 
-_SHELLS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "fish", "cmd", "cmd.exe", "powershell", "pwsh"))
-_AUTHORITY = re.compile(r"(?:\w+\s+)?(?:https?://)?(?P<authority>(?:\$\{\{.*?\}\}|[^/$?#\s])*)")
-_TEMPLATE = re.compile(r"\$\{\{.*?\}\}")
+_AUTHORITY = re.compile(
+    r"(?:(?:\w+|\$\{\{.*?\}\})\s+)?(?:https?://)?(?P<authority>(?:\$\{\{.*?\}\}|[^/$?#\s])*)"
+)
 
 
 def looks_like_a_secret(facts: Facts) -> Iterator[Finding]:
@@ -43,15 +44,17 @@ def secret_with_default(facts: Facts) -> Iterator[Finding]:
 
 
 def command_outside_project(facts: Facts) -> Iterator[Finding]:
-    """X03: a program by a path that leaves the project."""
-    for kind in ("tools", "mcp"):
-        for name, body in facts.file.entries(kind):
-            program = next(iter(names_in(body.get("command"))), "")
-            keys: Keys = (kind, name, "command", 0)
-            if "/" in program and not program.startswith("/") and _leaves(facts, keys, program):
-                message = f"the program `{program}` lies outside the project, the folder of the root file"
-                hint = "copy it into the project, or name one that is installed"
-                yield at_value(facts.document, "X03", keys, message, hint)
+    """X03: a program by a path that leaves the project, or by an argument, which a model chooses."""
+    for keys, words in _commands(facts):
+        program, keys = words[0] if words else "", (*keys, 0)
+        if TEMPLATE.match(program) and "args." in program:
+            message = "the program is an argument, so a model may run any there is"
+            hint = "name the program here, and let the arguments come after it"
+            yield at_value(facts.document, "X03", keys, message, hint)
+        elif "/" in program and not program.startswith("/") and _leaves(facts, keys, program):
+            message = f"the program `{program}` lies outside the project, the folder of the root file"
+            hint = "copy it into the project, or name one that is installed"
+            yield at_value(facts.document, "X03", keys, message, hint)
 
 
 def address_of_arguments(facts: Facts) -> Iterator[Finding]:
@@ -60,8 +63,8 @@ def address_of_arguments(facts: Facts) -> Iterator[Finding]:
         http = text(tool.get("http"))
         match = _AUTHORITY.match(http) if http is not None else None
         authority = match["authority"] if match is not None else ""
-        templates = [*_TEMPLATE.finditer(authority)]
-        rest = _TEMPLATE.sub("", authority)
+        templates = [*TEMPLATE.finditer(authority)]
+        rest = TEMPLATE.sub("", authority)
         if match is None or not templates or rest.strip(":.0123456789") or "args." not in authority:
             continue
         if all("args." in template[0] for template in templates):
@@ -91,20 +94,19 @@ def write_without_approval(facts: Facts) -> Iterator[Finding]:
 
 
 def shell_string(facts: Facts) -> Iterator[Finding]:
-    """X07: a command that a shell would take apart."""
-    for kind in ("tools", "mcp"):
-        for name, body in facts.file.entries(kind):
-            words = names_in(body.get("command"))
-            keys: Keys = (kind, name, "command")
-            shell = words[0].rpartition("/")[2] if words else ""
-            if shell in _SHELLS and (place := _script_of(words)) is not None:
-                message = f"`{shell} {words[place - 1]}` runs a text as a program, with whatever gets into it"
-                hint = "name the program and each argument by itself; put a script into a file"
-                yield at_value(facts.document, "X07", (*keys, place), message, hint)
-            elif len(words) == 1 and re.search(r"\s", _TEMPLATE.sub("", words[0]).strip()):
-                message = "the command is one text, and no shell takes it apart"
-                hint = "write a list: the program, then each argument by itself"
-                yield at_value(facts.document, "X07", (*keys, 0), message, hint)
+    """X07: a text that is run as a program, or a command that a shell would take apart."""
+    for keys, words in _commands(facts):
+        script = script_of(words)
+        if script is not None:
+            message = f"`{script.runner}` runs a text as a program, with whatever gets into it"
+            hint = "name the program and each argument by itself; put a script into a file"
+            yield at_value(facts.document, "X07", (*keys, script.place), message, hint)
+        elif is_one_text(words):
+            message = "the command is one text, and no shell takes it apart"
+            if len(words) > 1:
+                message = f"`{words[0]}` is one word here, and no shell takes it apart"
+            hint = "write a list: the program, then each argument by itself"
+            yield at_value(facts.document, "X07", (*keys, 0), message, hint)
 
 
 def path_outside_project(facts: Facts) -> Iterator[Finding]:
@@ -113,6 +115,14 @@ def path_outside_project(facts: Facts) -> Iterator[Finding]:
         if _leaves(facts, keys, path):
             message = f"`{path}` leaves the project, which is the folder of the root file"
             yield at_value(facts.document, "X06", keys, message, "keep what a graph uses inside its project")
+
+
+def _commands(facts: Facts) -> Iterator[tuple[Keys, tuple[str, ...]]]:
+    """The command of each tool and server that has one, as words."""
+    for kind in ("tools", "mcp"):
+        for name, body in facts.file.entries(kind):
+            if "command" in body:
+                yield (kind, name, "command"), names_in(body["command"])
 
 
 def _paths(facts: Facts) -> Iterator[tuple[Keys, str]]:
@@ -140,6 +150,8 @@ def _leaves(facts: Facts, keys: Keys, path: str) -> bool:
     """Whether a path, from the file it stands in, leads out of the root file's folder, by its words or by a link."""
     if "${{" in path:
         return False
+    if path.startswith("~"):
+        return True  # somebody's home
     root = facts.document.path.parent
     here = Path(os.path.normpath(facts.document.value(keys)[0].parent / path))
     if not here.is_relative_to(root):
@@ -154,16 +166,6 @@ def _unasked(facts: Facts, keys: Keys, name: str, who: str) -> Finding:
     message = f"{who} may call `{name}`, which writes, and nobody is asked"
     hint = "list it under `approve:` of a tier, or call it in a `tool:` node of its own"
     return at_value(facts.document, "X05", keys, message, hint)
-
-
-def _script_of(words: tuple[str, ...]) -> int | None:
-    """Where the script stands that a shell is told to run."""
-    for place, word in enumerate(words[1:-1], start=1):
-        if re.fullmatch(r"-[a-z]*c|/[ck]|-Command|-EncodedCommand", word):
-            return place + 1
-        if not word.startswith(("-", "/")):
-            return None
-    return None
 
 
 OF_TEXTS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (looks_like_a_secret,)
