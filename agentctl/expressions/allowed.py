@@ -8,6 +8,7 @@ from typing import cast
 from jinja2 import nodes
 
 from agentctl.expressions.extent import extent
+from agentctl.expressions.other_languages import as_filter
 from agentctl.expressions.parse import Parsed
 from agentctl.expressions.problem import Mend, Problem
 from agentctl.expressions.signatures import (
@@ -49,6 +50,8 @@ _PLAIN = (
     nodes.Keyword,
 )
 _LOOP = ("index", "index0", "revindex", "revindex0", "first", "last", "length")
+_SHORT = 40
+"""Characters of an expression that a hint repeats."""
 _Call = nodes.Filter | nodes.Test
 
 
@@ -85,14 +88,26 @@ class _Check:
             case nodes.Call():
                 what, _ = extent(self._parsed, node.node), None
                 name = self._parsed.text[what[0] : what[0] + what[1]]
-                hint = "filters do the work: `x | length`; tools do the rest"
-                yield self._problem(node, f"calls are not allowed: `{name}(…)`", hint)
+                yield self._problem(node, f"calls are not allowed: `{name}(…)`", self._filter_meant(node))
             case nodes.Mod():
                 yield self._modulo(node)
             case nodes.CondExpr() | nodes.Getitem() | nodes.For():
                 pass
             case _ if not isinstance(node, _PLAIN):
                 yield self._problem(node, f"`{type(node).__name__.lower()}` is not allowed", None)
+
+    def _filter_meant(self, node: nodes.Call) -> str:
+        """The filter that does the same as a call, on what it is called with or on."""
+        called, on, left = node.node, list(node.args), "x"
+        name = called.name if isinstance(called, nodes.Name) else None
+        if isinstance(called, nodes.Getattr):
+            name, on = called.attr, [*node.args, called.node] if called.attr == "join" else [called.node]
+        filter = as_filter(name, (*FILTERS, *CHOOSING)) if name else None
+        if filter is None or not on:
+            return "filters do the work: `x | length`; tools do the rest"
+        offset, length = extent(self._parsed, on[0])
+        left = self._parsed.text[offset : offset + length] if length <= _SHORT else "x"
+        return f"write `{left} | {filter}{'(…)' if FILTERS.get(filter, Signature()).needed or filter == 'join' else ''}`"
 
     def _modulo(self, node: nodes.Mod) -> Problem:
         offset, length = extent(self._parsed, node.left)

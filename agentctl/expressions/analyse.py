@@ -46,7 +46,8 @@ def _template(text: str, scope: Scope) -> Analysis:
     parsed = parse_template(text)
     useless = tuple(braces_that_do_nothing(parsed, scope))
     if problems := parsed.problems or tuple(not_allowed(parsed)):
-        return Analysis(problems=_in_order((*problems, *useless)), type=STRING)
+        # of what type it would be is not known: a text that is one expression has the type of that
+        return Analysis(problems=_in_order((*problems, *useless)))
     alone = compile.lone(parsed)
     if alone is not None:
         return _of_expression(parsed, alone, scope)

@@ -70,12 +70,12 @@ def braces_that_do_nothing(parsed: Parsed, scope: Mapping[str, Json]) -> Iterato
 
 def braces_in(text: str, offset: int, scope: Mapping[str, Json]) -> Iterator[Problem]:
     """As `braces_that_do_nothing`, in plain text that begins at `offset`."""
-    fields = fields_of(scope.get("state", {}))
+    fields, variables = fields_of(scope.get("state", {})), fields_of(scope.get("env", {}))
     for match in _MEANT.finditer(text):
         name, rest = (match[1], match[2]) if match[1] else (match[3], match[4])
-        if name not in scope and name not in fields:
+        if name not in scope and name not in fields and name not in variables:
             continue  # `${HOME}` in a text about shells is text
-        meant = name if name in scope else f"state.{name}"
+        meant = name if name in scope else f"state.{name}" if name in fields else f"env.{name}"
         right = f"${{{{ {meant}{rest.rstrip().removesuffix('-').rstrip()} }}}}"
         mend = Mend(offset + match.start(), len(match[0]), right)
         yield Problem("E405", f"`{match[0]}` is plain text here", f"write `{right}`", *mend[:2], mend)

@@ -44,15 +44,19 @@ class Step:
     end: int
 
 
-def unknown_name(name: str, scope: Mapping[str, Json], local: Iterable[str]) -> Said:
+def unknown_name(name: str, scope: Mapping[str, Json], local: Iterable[str], step: str | None = None) -> Said:
+    """For a name that is not in scope; `step` is what is looked up in it."""
     fields = fields_of(scope.get("state", {}))
     message = f"unknown name `{name}`"
+    if name == "else":
+        return message, "the last arm is `else: NODE`, without `when`"
+    if name in fields_of(scope.get("env", {})):
+        return message, f"did you mean `env.{name}`?"
     if name in fields:
         return message, field_meant(name)
     if name == "env":
-        return "a variable of the environment would get into a prompt or the state, and be kept", _ELSEWHERE[
-            name
-        ]
+        what = f"`env.{step}`" if step else "a variable of the environment"
+        return f"{what} would get into a prompt or the state, and be kept", _ELSEWHERE[name]
     if name in _ELSEWHERE:
         return message, _ELSEWHERE[name]
     if near := nearest(name, [*scope, *local]):

@@ -19,6 +19,7 @@ from jinja2.lexer import Token as JinjaToken
 from jinja2.lexer import TokenStream
 from jinja2.parser import Parser
 
+from agentctl.expressions.other_languages import in_our_operators
 from agentctl.expressions.problem import Problem
 from agentctl.json import Json
 
@@ -109,7 +110,7 @@ def _parse(text: str, *, bare: bool) -> Parsed:
     try:
         tokens = tuple(_tokens(text, "variable" if bare else None))
     except _Unreadable as error:
-        return Parsed(text, (), {}, problems=(error.problem,))
+        return Parsed(text, (), {}, problems=(in_our_operators(error.problem, text),))
     index = {token.offset: number for number, token in enumerate(tokens)}
     problems = tuple(_out_of_bounds(tokens, bare=bare))
     if problems:
@@ -117,7 +118,8 @@ def _parse(text: str, *, bare: bool) -> Parsed:
     try:
         return Parsed(text, tokens, index, body=_tree(tokens, bare=bare))
     except TemplateSyntaxError as error:
-        return Parsed(text, tokens, index, problems=(_unreadable(error, text, tokens, index),))
+        problem = _unreadable(error, text, tokens, index)
+        return Parsed(text, tokens, index, problems=(in_our_operators(problem, text),))
 
 
 class _Unreadable(Exception):
@@ -290,12 +292,15 @@ _JINJA_WORDS = {
     "end of comment": "#}",
 }
 _QUOTED = re.compile(r"'([^']*)'")
+_STRANGE = re.compile(r"unexpected char '(.+)' at \d+")
 _TOO_EARLY = re.compile("[uU]nexpected end of template")
 
 
 def _in_our_words(message: str) -> str:
     if message.startswith(("unexpected char '\"'", 'unexpected char "\'"')):
         return "a quote that is not closed"
+    if match := _STRANGE.fullmatch(message):
+        return f"`{match[1]}` has no meaning here"
     message = message.replace("unexpected 'end of template'", "the text ends too early")
     message = _TOO_EARLY.sub("the text ends too early", message)
     message = _QUOTED.sub(lambda match: f"`{_JINJA_WORDS.get(match[1], match[1])}`", message)

@@ -63,7 +63,9 @@ TESTS: Mapping[str, int] = {
 
 FILTER_HINTS: Mapping[str, str] = {
     "d": "write `default`",
-    "count": "write `length`",
+    **dict.fromkeys(("count", "len", "size"), "write `length`"),
+    **dict.fromkeys(("json", "to_json", "dumps"), "write `tojson`"),
+    "strip": "write `trim`",
     "list": "leave it out: what filters give is a list already",
     "attr": "write `.name` or `[name]`",
     "safe": "leave it out: nothing is escaped",
