@@ -46,15 +46,18 @@ def write_text(path: Path, text: str, *, before: str) -> None:
             raise UsageError(f"`{path}` may not be written", hint="its mode says so")
         replace_file(target, text.encode(), mode=target.stat().st_mode & 0o7777)
     except OSError as error:
-        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise _unwritable(path, error) from error
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write a file at once or not at all; into a device or a pipe, as it is. Raises OSError."""
-    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
-        path.write_bytes(text.encode())
-    else:
-        replace_file(Path(os.path.realpath(path)), text.encode())
+    """Write a file at once or not at all; into a device or a pipe, as it is. Raises UsageError."""
+    try:
+        if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+            path.write_bytes(text.encode())
+        else:
+            replace_file(Path(os.path.realpath(path)), text.encode())
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def replace_file(path: Path, content: bytes, *, mode: int | None = None) -> None:
@@ -70,6 +73,11 @@ def replace_file(path: Path, content: bytes, *, mode: int | None = None) -> None
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    hint = None if path.parent.is_dir() else "name a file in a folder that is there"
+    return UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}", hint=hint)
 
 
 def _usual_mode(path: Path) -> int:

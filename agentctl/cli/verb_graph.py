@@ -79,12 +79,5 @@ def _drawn(picture: Picture, format: Format) -> str:
 def _write(path: Path, text: str) -> None:
     """The file at once or not at all."""
     from agentctl.check.editing import write_report
-    from agentctl.errors import UsageError
 
-    try:
-        write_report(path, text)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"`{path}` cannot be written: {why}", hint="name a file in a folder that is there"
-        ) from error
+    write_report(path, text)

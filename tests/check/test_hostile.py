@@ -140,6 +140,15 @@ def _tiers_over_tiers() -> str:
     )
 
 
+def _three_hundred_variants_of_a_signed_file() -> str:
+    nodes = _lines(999, "  n@: {set: {x: @}, then: n@+}\n") + "  n999: {set: {x: 1}, then: end}\n"
+    variants = ", ".join(f"v{i}: {{weight: 1, override: {{nodes.n{i}.then: n{i + 2}}}}}" for i in range(300))
+    return (
+        f'{HEAD}start: n0\nnodes:\n{nodes}events: {{surface: "0123456789abcdef0123456789abcdef"}}\n'
+        f"experiments:\n  e: {{assign_by: run.thread, variants: {{{variants}}}}}\n"
+    )
+
+
 def _tools_that_run_code() -> str:
     return f"""{HEAD}{SMALL}tools:
   t: {{python: "evil:run", setup: "evil:run", description: Run., effect: read, timeout: 1s}}
@@ -197,6 +206,7 @@ HOSTILE = {
     "sixty-four variants of a thousand nodes": _sixty_four_variants(),
     "groups of groups of models": _groups_of_groups(),
     "tiers over tiers, and variants of them": _tiers_over_tiers(),
+    "three hundred variants of a signed file": _three_hundred_variants_of_a_signed_file(),
     "tools that run code": _tools_that_run_code(),
     "files outside": _files_outside(),
 }

@@ -171,5 +171,6 @@ def test_a_report_is_written_to_a_file_also_when_it_is_empty(folder: Path, capsy
     assert json.loads((folder / "out.sarif").read_text())["runs"][0]["results"] == []
     assert here(capsys, "validate", "good", "--output", "out.txt", cwd=folder).returncode == 0
     assert (folder / "out.txt").read_text() == ""
-    assert here(capsys, "validate", "good", "--output", "good", cwd=folder).returncode == 2
+    lost = here(capsys, "validate", "good", "--output", "good", cwd=folder)
+    assert (lost.returncode, lost.stderr) == (2, "error: `good` cannot be written: is a directory\n")
     assert sorted(path.name for path in folder.iterdir()) == ["good", "idle", "out.sarif", "out.txt", "slip"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from agentctl.check.bounds import RunBounds, run_bounds
 from agentctl.check.facts import Facts
@@ -11,6 +12,7 @@ from agentctl.check.limits import MANY
 from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
 from agentctl.check.sites import Sites
+from agentctl.check.worlds import has_too_many_worlds, most_worlds
 from agentctl.spec.finding import Finding
 
 _SHOWN = 8
@@ -59,7 +61,8 @@ def _overall(facts: Facts, base: RunBounds) -> Finding:
 
 
 def _of_tiers(facts: Facts, base: RunBounds) -> Iterator[Finding]:
-    for name, tier in facts.tooling.tiers.items():
+    """Each tier; of very many the first ones, for the whole file is looked at for each."""
+    for name, tier in islice(facts.tooling.tiers.items(), most_worlds(facts.file.data)):
         bounds = run_bounds(facts, facts.steps, tier)
         if bounds is not None and bounds != base:
             keys = ("tiers", "levels", name)
@@ -67,7 +70,9 @@ def _of_tiers(facts: Facts, base: RunBounds) -> Iterator[Finding]:
 
 
 def _of_variants(facts: Facts, base: RunBounds) -> Iterator[Finding]:
-    """Each variant by itself, the other experiments as the file is."""
+    """Each variant by itself, the other experiments as the file is; none when there are too many (V807)."""
+    if has_too_many_worlds(facts.file.data):
+        return
     for experiment, spec in facts.file.entries("experiments"):
         for name, variant in mapping(spec.get("variants")).items():
             if not mapping(variant).get("override"):
