@@ -280,8 +280,8 @@ class Inference:
         if name.name not in self._scope:
             hidden = [*self._locals]
             code = "X02" if name.name == "env" else "E411"
-            step = steps[0].key if steps and isinstance(steps[0].key, str) else None
-            said = unknown_name(name.name, self._scope, hidden, step)
+            sought = steps[0].key if steps and isinstance(steps[0].key, str) else None
+            said = unknown_name(name.name, self._scope, hidden, sought)
             mend = Mend(*word, f"state.{name.name}") if said[1] == field_meant(name.name) else None
             self.problems.append(Problem(code, *said, *word, mend))
             return ANYTHING
