@@ -30,7 +30,7 @@ def calls_of(file: FileModel) -> Iterator[Call]:
             yield from _calls_of_work(("graph", graph.name), work)
     for keys, agent in file.agents_in_place:
         for name, place in placed_names(agent.get("tools"), (*keys, "tools")):
-            yield Call(_agent(keys), ("tool", name), place)
+            yield Call(agent_thing(keys), ("tool", name), place)
     for name, tool in file.entries("tools"):
         for kind in ("graph", "agent"):
             if (called := text(tool.get(kind))) is not None:
@@ -44,7 +44,12 @@ def thing_of(work: Work) -> Thing | None:
     name = work.name_of(work.verb)
     if name is not None:
         return work.verb, name
-    return _agent((*work.keys, "agent")) if work.verb == "agent" else None
+    return agent_thing((*work.keys, "agent")) if work.verb == "agent" else None
+
+
+def agent_thing(keys: Keys) -> Thing:
+    """The agent that stands at some keys: a declared one goes by its name, one written in place by its keys."""
+    return ("agent", str(keys[1]) if len(keys) == 2 else ".".join(map(str, keys)))
 
 
 class Waiting:
@@ -108,8 +113,3 @@ def _calls_of_work(caller: Thing, work: Work) -> Iterator[Call]:
     thing = thing_of(work)
     if thing is not None and work.verb is not None:
         yield Call(caller, thing, (*work.keys, work.verb))
-
-
-def _agent(keys: Keys) -> Thing:
-    """A declared agent goes by its name, one written in place by its keys."""
-    return ("agent", str(keys[1]) if len(keys) == 2 else ".".join(map(str, keys)))

@@ -61,6 +61,12 @@ class Work(Struct, frozen=True, eq=False):
         for part in self.parts:
             yield from part.walk()
 
+    @property
+    def skips_errors(self) -> bool:
+        """Whether some error of it leaves it out, and the run goes on as after it."""
+        errors = self.data.get("on_error")
+        return errors == SKIP or (isinstance(errors, dict) and SKIP in errors.values())
+
     def name_of(self, verb: str) -> str | None:
         """The name after `agent:`, `tool:` or `graph:`, when it is one."""
         return text(self.data.get(verb))
@@ -248,6 +254,11 @@ def members_of(model: Mapping[str, Json], keys: Keys) -> Iterator[tuple[str, Key
     """The models that a group of models names."""
     for group in _GROUPS:
         yield from placed_names(model.get(group), (*keys, group))
+
+
+def summary_of(agent: Mapping[str, Json]) -> Mapping[str, Json]:
+    """How an agent has its history shortened: `agent` writes the summary `into` a field. Empty when it does not."""
+    return mapping(mapping(agent.get("context")).get("summarise"))
 
 
 def result_saves(value: Json, keys: Keys) -> Iterator[Save]:

@@ -20,7 +20,7 @@ from agentctl.check.limits import TurnLimits, turn_limits
 from agentctl.check.reach import Edges, edges_of, reachable, turned
 from agentctl.check.rules.graph import has_gaps
 from agentctl.check.spending import Spending
-from agentctl.check.steps import Steps, skips_errors, start_of
+from agentctl.check.steps import Steps, start_of
 
 
 class Loop(Struct, frozen=True):
@@ -89,7 +89,7 @@ class Loops:
 
     def _spends(self, work: Work | None) -> str | None:
         """What a piece of work surely uses up whenever it goes well."""
-        if work is None or work.data.get("background") or skips_errors(work):
+        if work is None or work.data.get("background") or work.skips_errors:
             return None
         match work.verb:
             case "ask":

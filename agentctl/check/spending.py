@@ -7,8 +7,9 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from agentctl.check.calls import agent_thing
 from agentctl.check.facts import Facts
-from agentctl.check.flow import Work, mapping, names_in, text
+from agentctl.check.flow import Work, mapping, names_in, summary_of, text
 from agentctl.check.groups import DEFAULT, OWN_MODELS
 from agentctl.check.limits import MANY
 from agentctl.check.steps import attempts_of, plus
@@ -68,7 +69,7 @@ class Spending:
         turns = (said if isinstance(said, int) else MAX_TURNS) if self.offered(agent) else 1
         tries = self._tries.get(text(agent.get("model")) or DEFAULT, MODEL_ATTEMPTS)
         calls = (turns + CORRECTIONS) * tries
-        summary = mapping(mapping(agent.get("context")).get("summarise")) if has_history else {}
+        summary = summary_of(agent) if has_history else {}
         writer = self._file.agent_named(text(summary.get("agent")) or "")
         return calls + (self.model_calls(writer) if writer is not None else 0)
 
@@ -90,10 +91,7 @@ class Spending:
     @cached_property
     def agents(self) -> Mapping[str, Mapping[str, Json]]:
         """Every agent by the name that calls have for it."""
-        return {
-            str(keys[1]) if len(keys) == 2 else ".".join(map(str, keys)): agent
-            for keys, agent in self._file.agents_in_place
-        }
+        return {agent_thing(keys)[1]: agent for keys, agent in self._file.agents_in_place}
 
     @cached_property
     def keys_of_agents(self) -> Mapping[str, Keys]:
@@ -110,7 +108,7 @@ class Spending:
             agent = self.agents.get(thing[1], {}) if thing[0] == "agent" else {}
             offered = self.offered(agent)
             following = [call.callee for call in self._tooling.calls.get(thing, ())]
-            summary = text(mapping(mapping(agent.get("context")).get("summarise")).get("agent"))
+            summary = text(summary_of(agent).get("agent"))
             following += [("agent", summary)] if summary is not None else []
             for to in following:
                 if to not in seen and (thing[0] != "agent" or to[0] != "tool" or to[1] in offered):

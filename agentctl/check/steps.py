@@ -177,12 +177,6 @@ def times(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else min(one * other, MANY)
 
 
-def skips_errors(work: Work) -> bool:
-    """Whether an error of some work leaves it out, and the run goes on as after it."""
-    errors = work.data.get("on_error")
-    return errors == SKIP or (isinstance(errors, dict) and SKIP in errors.values())
-
-
 def _has_circle_of_routers(graph: Graph) -> bool:
     """R305 says so."""
     edges = edges_of(graph)
@@ -200,7 +194,7 @@ def _shortest(graph: Graph, nested: Mapping[str, int]) -> Way | None:
         node = graph.nodes.get(name)
         for target in graph.by_owner.get(name, ()):
             if target.name != SKIP:
-                is_whole = target.kind in ("then", "arm") and not (node is not None and skips_errors(node))
+                is_whole = target.kind in ("then", "arm") and not (node is not None and node.skips_errors)
                 yield target.name, 0 if node is None else whole[name] if is_whole else 1
 
     return shortest_way(exits, start)
@@ -212,7 +206,7 @@ def _least_inside(work: Work, nested: Mapping[str, int]) -> int:
         return 0
     if work.verb == "graph":
         return nested.get(work.name_of("graph") or "", 0)
-    return min(sum(_least_inside(part, nested) for part in work.parts if not skips_errors(part)), MANY)
+    return min(sum(_least_inside(part, nested) for part in work.parts if not part.skips_errors), MANY)
 
 
 def _caps(graph: Graph) -> Mapping[str, int]:

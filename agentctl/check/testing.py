@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
 from agentctl.check.answers import answer_of, answer_of_tool
-from agentctl.check.calls import Thing
+from agentctl.check.calls import Thing, agent_thing
 from agentctl.check.facts import Facts
-from agentctl.check.flow import FileModel, Graph, Work, mapping, text, texts_in
+from agentctl.check.flow import FileModel, Graph, Work, mapping, summary_of, text, texts_in
 from agentctl.check.sites import answer_schema
 from agentctl.expressions import Expression, compile_bare
 from agentctl.json import Json
@@ -73,9 +73,17 @@ class Reach(Struct, frozen=True):
     def has(self, named: Named) -> bool:
         return named.name in self.of(named.kind)
 
-    def of(self, kind: Kind) -> Mapping[str, Json] | frozenset[str]:
+    def of(self, kind: Kind) -> Collection[str]:
         """The names of one kind."""
-        return {"node": self.nodes, "tool": self.tools, "agent": self.agents}[kind]
+        match kind:
+            case "node":
+                return self.nodes
+            case "tool":
+                return self.tools
+            case "agent":
+                return self.agents
+            case _:
+                assert_never(kind)
 
     def meanings(self, word: str) -> tuple[Named, ...]:
         """What a name may stand for, the first meaning first; one that says its kind has one meaning at most."""
@@ -214,10 +222,8 @@ class Testing:
         """The agents that shorten what other agents remember."""
         found: dict[Thing, str] = {}
         for keys, agent in self.file.agents_in_place:
-            summary = mapping(mapping(agent.get("context")).get("summarise"))
-            if (name := text(summary.get("agent"))) is not None:
-                place = str(keys[1]) if len(keys) == 2 else ".".join(map(str, keys))
-                found["agent", place] = name
+            if (name := text(summary_of(agent).get("agent"))) is not None:
+                found[agent_thing(keys)] = name
         return found
 
 
@@ -236,8 +242,7 @@ def _followed(file: FileModel, graph: Graph) -> Iterator[str]:
     for work in graph.works:
         others.add(text(work.data.get("history")))
         agent = file.agent_of(work) if work.verb == "agent" else None
-        context = mapping(mapping(agent).get("context"))
-        others.add(text(mapping(context.get("summarise")).get("into")))
+        others.add(text(summary_of(mapping(agent)).get("into")))
         if work.data.get("background"):
             others.update(save.field for save in work.saves)
     for name, field in graph.fields.items():

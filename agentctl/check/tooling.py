@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, reduce
 from operator import or_
 from typing import Literal
@@ -93,18 +93,6 @@ class Tooling:
             case _:
                 return "write"
 
-    def reached(self, thing: Thing) -> tuple[str, ...]:
-        """The tools of its own kinds that a thing may come to call, through graphs, agents and tools; itself if it is one."""
-        return tuple(
-            name
-            for kind, name in self._things_reached(thing)
-            if kind == "tool" and self.kind(name) in OWN_KINDS
-        )
-
-    def writes_reached(self, thing: Thing) -> tuple[str, ...]:
-        """Those of them that write."""
-        return tuple(name for name in self.reached(thing) if self.effect(name) == "write")
-
     def reaching(self, tools: Iterable[str]) -> Mapping[Thing, str]:
         """Each thing that may come to call one of these tools, with the first such; the tools themselves, too."""
         found: dict[Thing, str] = {("tool", name): name for name in tools}
@@ -142,16 +130,6 @@ class Tooling:
         for effect in ("pure", "read", "write"):
             found.update(dict.fromkeys(self.reaching(n for n in own if self.effect(n) == effect), effect))
         return found
-
-    def _things_reached(self, thing: Thing) -> Iterator[Thing]:
-        seen = {thing: None}
-        waiting = [thing]
-        while waiting:
-            for call in self.calls.get(waiting.pop(), ()):
-                if call.callee not in seen and self._may_be_called(call):
-                    seen[call.callee] = None
-                    waiting.append(call.callee)
-        yield from seen
 
     def _may_be_called(self, call: Call) -> bool:
         """A model can call only what some tier offers."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from agentctl.check.flow import FileModel, Graph, Work, mapping, placed_names, text
+from agentctl.check.flow import FileModel, Graph, Work, placed_names, summary_of, text
 from agentctl.check.sites import Sites
 from agentctl.spec.finding import Keys
 from agentctl.spec.nearest import nearest
@@ -53,7 +53,7 @@ def named_fields(file: FileModel, graph: Graph) -> Iterator[tuple[str, Keys]]:
 
 def _summary_field(file: FileModel, work: Work) -> Iterator[tuple[str, Keys]]:
     agent, name = file.agent_of(work), work.name_of("agent")
-    into = text(mapping(mapping((agent or {}).get("context")).get("summarise")).get("into"))
+    into = text(summary_of(agent or {}).get("into"))
     if into is not None:
         keys: Keys = ("agents", name) if name is not None else (*work.keys, "agent")
         yield into, (*keys, "context", "summarise", "into")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentctl.check.flow import END, FileModel, mapping, members_of, placed_names, text
+from agentctl.check.flow import END, FileModel, mapping, members_of, placed_names, summary_of, text
 from agentctl.check.groups import OWN_MODELS
 from agentctl.check.place import at_value, at_word, did_you_mean
-from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 
 if TYPE_CHECKING:
@@ -146,12 +145,8 @@ def _named(file: FileModel, verb: str) -> Iterator[tuple[str, Keys]]:
             if (name := text(body.get("agent"))) is not None:
                 yield name, ("tools", tool, "agent")
         for keys, agent in file.agents_in_place:
-            if (name := text(_summary(agent).get("agent"))) is not None:
+            if (name := text(summary_of(agent).get("agent"))) is not None:
                 yield name, (*keys, "context", "summarise", "agent")
-
-
-def _summary(agent: Mapping[str, Json]) -> Mapping[str, Json]:
-    return mapping(mapping(agent.get("context")).get("summarise"))
 
 
 def _listed_tools(file: FileModel) -> Iterator[tuple[str, Keys]]:

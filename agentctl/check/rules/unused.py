@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from agentctl.check.facts import Facts
-from agentctl.check.flow import FileModel, mapping, names_in, text
+from agentctl.check.flow import FileModel, mapping, names_in, summary_of, text
 from agentctl.check.place import at_key
 from agentctl.spec.finding import Finding
 from agentctl.spec.nearest import nearest
@@ -44,10 +44,7 @@ def _agents_named(file: FileModel) -> set[str]:
     """The agents that nodes, tools and summaries name."""
     nodes = (work.name_of("agent") for graph in file.graphs for work in graph.works)
     tools = (text(tool.get("agent")) for _, tool in file.entries("tools"))
-    summaries = (
-        text(mapping(mapping(agent.get("context")).get("summarise")).get("agent"))
-        for _, agent in file.agents_in_place
-    )
+    summaries = (text(summary_of(agent).get("agent")) for _, agent in file.agents_in_place)
     return {name for name in (*nodes, *tools, *summaries) if name is not None}
 
 
