@@ -1,4 +1,4 @@
-"""The limits of a file with their defaults, in seconds and dollars."""
+"""The limits of a file, in seconds and dollars; and what holds where a file says nothing, for all rules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from agentctl.json import Json
 
 MANY = 10**15
 """Larger numbers say no more: a count stops here."""
+
+MAX_TURNS = 8
+"""Rounds of model and tools of an agent."""
+MODEL_TIMEOUT, TOOL_TIMEOUT = 60.0, 30.0
+"""Seconds for one call."""
+ATTEMPTS = 3
+"""Tries of a model, and of a tool that is safe to repeat."""
 
 
 class TurnLimits(Struct, frozen=True):
@@ -56,6 +63,22 @@ def turn_limits(data: Mapping[str, Json]) -> TurnLimits:
 def seconds(value: Json) -> float | None:
     """A duration of the file in seconds; None when there is none."""
     return _read(units.seconds, value)
+
+
+def attempts_of(spec: Mapping[str, Json], default: int) -> int:
+    """How often something is tried, as its `retry` says."""
+    attempts = mapping(spec.get("retry")).get("attempts")
+    return attempts if isinstance(attempts, int) else default
+
+
+def as_duration(seconds: float) -> str:
+    """Seconds as people write them: 90s, 2m, 3m40s, 1h."""
+    if seconds < 120 and seconds != 60:
+        return f"{seconds:g}s"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number:g}{unit}" for number, unit in parts if number)
 
 
 def _read(read: Callable[[Json], float], value: Json) -> float | None:

@@ -11,14 +11,12 @@ from agentctl.check.calls import agent_thing
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work, mapping, names_in, summary_of, text
 from agentctl.check.groups import DEFAULT, OWN_MODELS
-from agentctl.check.limits import MANY
-from agentctl.check.steps import attempts_of, plus
+from agentctl.check.limits import ATTEMPTS, MANY, MAX_TURNS, attempts_of
+from agentctl.check.steps import plus
 from agentctl.check.tooling import Tier
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
 
-MAX_TURNS, MODEL_ATTEMPTS = 8, 3
-"""Where a file says nothing."""
 CORRECTIONS = 2
 """How often an answer of the wrong shape is asked for again."""
 
@@ -67,7 +65,7 @@ class Spending:
         """
         said = agent.get("max_turns")
         turns = (said if isinstance(said, int) else MAX_TURNS) if self.offered(agent) else 1
-        tries = self._tries.get(text(agent.get("model")) or DEFAULT, MODEL_ATTEMPTS)
+        tries = self._tries.get(text(agent.get("model")) or DEFAULT, ATTEMPTS)
         calls = (turns + CORRECTIONS) * tries
         summary = summary_of(agent) if has_history else {}
         writer = self._file.agent_named(text(summary.get("agent")) or "")
@@ -140,9 +138,9 @@ class Spending:
         found: dict[str, int] = {}
         for name in self._groups.inside_out:
             spec = self._groups.models.get(name, {})
-            members = [found.get(member, MODEL_ATTEMPTS) for member, _ in self._groups.members(name)]
+            members = [found.get(member, ATTEMPTS) for member, _ in self._groups.members(name)]
             if "model" in spec or not spec:
-                found[name] = attempts_of(spec, MODEL_ATTEMPTS)
+                found[name] = attempts_of(spec, ATTEMPTS)
             else:
                 found[name] = max(members, default=0) if "choose" in spec else min(sum(members), MANY)
         return found

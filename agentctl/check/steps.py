@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
 from agentctl.check.calls import calls_of
-from agentctl.check.flow import SKIP, FileModel, Graph, Work, mapping, text
+from agentctl.check.flow import SKIP, FileModel, Graph, Work, text
 from agentctl.check.knots import is_loop, knots
-from agentctl.check.limits import MANY
+from agentctl.check.limits import MANY, attempts_of
 from agentctl.check.reach import circles, edges_of
 from agentctl.check.rules.graph import has_gaps
 from agentctl.check.sites import Sites
 from agentctl.check.ways import FUEL, Way, longest_way, shortest_way
 from agentctl.check.worst_case import WorstCase
-from agentctl.json import Json
 
 Totals = Mapping[str, int | None]
 """A number for each graph by its name; None where it has no bound."""
@@ -157,12 +156,6 @@ class Steps:
 def start_of(graph: Graph) -> str | None:
     """Where a run of a graph begins."""
     return text(graph.data.get("start"))
-
-
-def attempts_of(spec: Mapping[str, Json], default: int) -> int:
-    """How often something is tried, as its `retry` says."""
-    attempts = mapping(spec.get("retry")).get("attempts")
-    return attempts if isinstance(attempts, int) else default
 
 
 def plus(one: int | None, other: int | None) -> int | None:

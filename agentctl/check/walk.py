@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from agentctl.check.flow import END, SKIP, Graph, Target, Work, mapping, text, texts_in
+from agentctl.check.limits import turn_limits
 from agentctl.check.shapes import value_text
 from agentctl.check.testing import Named, Testing, Trial
 from agentctl.expressions import ExpressionError, is_template
@@ -21,7 +22,6 @@ from agentctl.spec.wording import listed
 Known = Mapping[str, Json]
 """The fields whose values are certain; every other one may hold anything."""
 _UNKNOWN = object()
-_RECURSION = 25
 
 
 class Step(Struct, frozen=True):
@@ -253,8 +253,8 @@ def _over_limit(walk: Walk, name: str, place: int, visits: int) -> Misstep | Non
     if isinstance(most, int) and visits > most and not _is_last_resort(walk, name, place):
         times = {1: "once", 2: "twice"}.get(most, f"{most} times")
         return Misstep(place, f"`{name}` runs {times} in a turn, at most: its `max_visits`")
-    recursion = walk.testing.file.section("limits").get("recursion", _RECURSION)
-    if isinstance(recursion, int) and place >= recursion and not _is_last_resort(walk, name, place):
+    recursion = turn_limits(walk.testing.file.data).recursion
+    if place >= recursion and not _is_last_resort(walk, name, place):
         return Misstep(place, f"a turn has {recursion} steps at most: `limits.recursion`")
     return None
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from agentctl import units
 from agentctl.check.explain import codes
+from agentctl.check.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
 from agentctl.check.reference import CHECKS_FILE, checks_text, first_sentence
 from agentctl.check.reference import COMMAND as CHECKS_COMMAND
 from agentctl.graph.limits import limit_plan
@@ -81,6 +82,25 @@ def test_the_defaults_that_are_told_are_those_that_hold() -> None:
     assert Limits().recursion is UNSET
 
 
+def test_the_checks_take_the_same_defaults_for_granted() -> None:
+    granted = turn_limits({})
+    said: dict[str, Json] = {
+        "limits.recursion": granted.recursion,
+        "limits.depth": granted.depth,
+        "limits.time": granted.time,
+        "limits.step_time": granted.step_time,
+        "limits.tool_calls": granted.tool_calls,
+        "limits.on_limit.reserve.time": granted.reserve_time,
+        "limits.on_limit.reserve.tokens": granted.reserve_tokens,
+        "limits.on_limit.reserve.cost": granted.reserve_cost,
+        "agents.NAME.max_turns": MAX_TURNS,
+        "models.NAME.timeout": MODEL_TIMEOUT,
+        "tools.NAME.timeout": TOOL_TIMEOUT,
+    }
+    assert {path: _in_units(path, _entry(path)[1].need) for path in said} == said
+    assert _entry("models.NAME.retry")[1].need == f'{{"attempts": {ATTEMPTS}}}'
+
+
 def _limits() -> list[str]:
     return [path for path in key_paths() if path.startswith("limits.") and path.count(".") == 1]
 
@@ -93,7 +113,9 @@ def _entry(path: str) -> Json:
 def _in_units(name: str, text: str) -> float:
     if name == "state_size":
         return units.size(text)
-    return units.seconds(text) if "time" in name else float(text)
+    if text.startswith("$"):
+        return units.dollars(text)
+    return units.seconds(text) if "time" in name.rpartition(".")[2] else float(text)
 
 
 def test_a_key_is_found_whatever_its_names_are() -> None:

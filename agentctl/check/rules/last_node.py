@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work
-from agentctl.check.limits import MANY, TurnLimits, seconds, turn_limits
+from agentctl.check.limits import MANY, TurnLimits, as_duration, seconds, turn_limits
 from agentctl.check.place import at_value
 from agentctl.check.spending import Model, Spending
 from agentctl.spec.finding import Finding
@@ -35,7 +35,7 @@ def _unpaid(facts: Facts, node: Work, limits: TurnLimits) -> Iterator[tuple[str,
         spec = facts.tooling.tools.get(name, {})
         longest = seconds(spec.get("timeout"))
         if longest is not None and longest > limits.reserve_time:
-            yield f"tool `{name}` may take {_shown(longest)}", _shown(limits.reserve_time)
+            yield f"tool `{name}` may take {as_duration(longest)}", as_duration(limits.reserve_time)
     agent = facts.file.agent_of(node) if node.verb == "agent" else None
     models = () if agent is None else Spending(facts).models(agent)
     if models:
@@ -46,7 +46,7 @@ def _unpaid_by_models(models: tuple[Model, ...], limits: TurnLimits) -> Iterator
     times = [seconds(model.spec.get("timeout")) for model in models]
     longest = min((0.0 if time is None else time for time in times), default=0.0)
     if longest > limits.reserve_time:
-        yield f"model may take {_shown(longest)} for a reply", _shown(limits.reserve_time)
+        yield f"model may take {as_duration(longest)} for a reply", as_duration(limits.reserve_time)
     replies = [_reply(model) for model in models]
     held = None if limits.tokens is None else min(limits.reserve_tokens, limits.tokens // 2)
     if held is not None and min(replies) > held:
@@ -68,7 +68,3 @@ def _price_of_reply(model: Model) -> float:
     price = model.spec.get("price")
     output = price.get("output") if isinstance(price, dict) else None
     return _reply(model) * output / 1_000_000 if isinstance(output, int | float) else 0.0
-
-
-def _shown(time: float) -> str:
-    return f"{time:g}s"

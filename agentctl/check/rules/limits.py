@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from agentctl.check.facts import Facts
 from agentctl.check.flow import END, SKIP, Graph, Work, mapping
 from agentctl.check.knots import is_loop, knots
-from agentctl.check.limits import MANY, turn_limits
+from agentctl.check.limits import MANY, MAX_TURNS, as_duration, turn_limits
 from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
 from agentctl.check.reach import edges_of, entries_of, reachable
@@ -90,7 +90,7 @@ def tools_without_max_turns(facts: Facts) -> Iterator[Finding]:
     for keys, agent in facts.file.agents_in_place:
         if agent.get("tools") and "max_turns" not in agent:
             who = f"agent `{keys[1]}`" if len(keys) == 2 else "this agent"
-            message = f"{who} has tools and no `max_turns`; it may go 8 rounds of model and tools"
+            message = f"{who} has tools and no `max_turns`; it may go {MAX_TURNS} rounds of model and tools"
             yield at_key(facts.document, "L707", (*keys, "tools"), message, "add `max_turns:`")
 
 
@@ -113,7 +113,11 @@ def step_time_over_time(facts: Facts) -> Iterator[Finding]:
     limits = turn_limits(facts.file.data)
     if "step_time" in limits.said and limits.step_time > limits.time:
         said = mapping(facts.file.data["limits"])
-        turn = f"`time: {said['time']}`" if "time" in limits.said else "the `time` of 10m"
+        turn = (
+            f"`time: {said['time']}`"
+            if "time" in limits.said
+            else f"the `time` of {as_duration(limits.time)}"
+        )
         message = f"`step_time: {said['step_time']}` can never be used up: the turn ends at {turn}"
         hint = "make it shorter, or raise `time`"
         yield at_value(facts.document, "L709", ("limits", "step_time"), message, hint)

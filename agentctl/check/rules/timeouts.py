@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from agentctl import units
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, text
+from agentctl.check.limits import (
+    ATTEMPTS,
+    MODEL_TIMEOUT,
+    TOOL_TIMEOUT,
+    as_duration,
+    attempts_of,
+    seconds,
+    turn_limits,
+)
 from agentctl.check.place import at_key, at_value
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 
-STEP_TIME, TOOL_TIMEOUT, MODEL_TIMEOUT = 120.0, 30.0, 60.0
-"""Seconds, where a file says nothing."""
-ATTEMPTS = 3
-"""Of a model, and of a tool that is safe to repeat."""
 _BOUNDED_BY_US = ("python", "http", "command", "mcp")
 
 
@@ -23,8 +27,8 @@ def no_timeout(facts: Facts) -> Iterator[Finding]:
     for name, tool in facts.tooling.tools.items():
         is_ours = facts.tooling.kind(name) in _BOUNDED_BY_US and tool.get("in_process") is not True
         if is_ours and _timeout(facts, name) is None and _knows_server(facts, tool):
-            message = f"tool `{name}` has no `timeout`; a call of it may take {_shown(TOOL_TIMEOUT)}"
-            hint = f"say how long it may take: `timeout: {_shown(TOOL_TIMEOUT)}`, or less"
+            message = f"tool `{name}` has no `timeout`; a call of it may take {as_duration(TOOL_TIMEOUT)}"
+            hint = f"say how long it may take: `timeout: {as_duration(TOOL_TIMEOUT)}`, or less"
             yield at_key(facts.document, "T511", ("tools", name), message, hint)
 
 
@@ -39,10 +43,10 @@ def timeout_in_process(facts: Facts) -> Iterator[Finding]:
 
 def timeout_over_step_time(facts: Facts) -> Iterator[Finding]:
     """T513: a call may take longer than the step it is part of."""
-    most = _step_time(facts)
+    most = turn_limits(facts.file.data).step_time
     for keys, what, longest in (*_timeouts_of_tools(facts), *_timeouts_of_models(facts)):
         if longest > most:
-            message = f"{what}, and `step_time` ends the step after {_shown(most)}"
+            message = f"{what}, and `step_time` ends the step after {as_duration(most)}"
             hint = "make it shorter, or raise `step_time` under `limits:`"
             at = at_value if keys[-1] == "timeout" else at_key
             yield at(facts.document, "T513", keys, message, hint)
@@ -50,12 +54,12 @@ def timeout_over_step_time(facts: Facts) -> Iterator[Finding]:
 
 def retries_over_step_time(facts: Facts) -> Iterator[Finding]:
     """T514: so many tries of a call may take longer than the step they are part of."""
-    most = _step_time(facts)
+    most = turn_limits(facts.file.data).step_time
     for keys, title, attempts, each in (*_tries_of_tools(facts), *_tries_of_models(facts)):
         if each <= most < attempts * each:
             message = (
-                f"{title}: {attempts} tries of {_shown(each)} take {_shown(attempts * each)}, "
-                f"and `step_time` ends the step after {_shown(most)}"
+                f"{title}: {attempts} tries of {as_duration(each)} take {as_duration(attempts * each)}, "
+                f"and `step_time` ends the step after {as_duration(most)}"
             )
             hint = "make them fewer or shorter, or raise `step_time` under `limits:`"
             yield at_value(facts.document, "T514", keys, message, hint)
@@ -65,24 +69,24 @@ def _timeouts_of_tools(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
     """What is written: what is not is T511's business. An MCP server's holds for its tools without one."""
     relying = set()
     for name, tool in facts.tooling.tools.items():
-        own = _seconds(tool.get("timeout"))
+        own = seconds(tool.get("timeout"))
         if own is not None and tool.get("in_process") is not True:
-            yield ("tools", name, "timeout"), f"a call of tool `{name}` may take {_shown(own)}", own
+            yield ("tools", name, "timeout"), f"a call of tool `{name}` may take {as_duration(own)}", own
         elif own is None:
             relying.add(_server_of(tool))
     for name, server in facts.file.entries("mcp"):
-        own = _seconds(server.get("timeout"))
+        own = seconds(server.get("timeout"))
         if own is not None and name in relying:
-            yield ("mcp", name, "timeout"), f"a call of MCP server `{name}` may take {_shown(own)}", own
+            yield ("mcp", name, "timeout"), f"a call of MCP server `{name}` may take {as_duration(own)}", own
 
 
 def _timeouts_of_models(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
     """Of each model; of a group, when none of its members is too slow by itself."""
-    longest, most, groups = _longest(facts), _step_time(facts), facts.groups
+    longest, most, groups = _longest(facts), turn_limits(facts.file.data).step_time, facts.groups
     for name, model in facts.file.entries("models"):
         keys: Keys = ("models", name)
         members = [member for member, _ in groups.members(name)]
-        all_in_all = _shown(longest[name])
+        all_in_all = as_duration(longest[name])
         if not members:
             is_said = "timeout" in model
             what = f"a call of model `{name}` may take {all_in_all}" + ("" if is_said else ", the default")
@@ -100,15 +104,15 @@ def _tries_of_tools(facts: Facts) -> Iterator[tuple[Keys, str, int, float]]:
         # of a tool without a timeout speaks T511, of one in process T518, and of a write's retry T509
         if is_said and each is not None and tool.get("in_process") is not True and _is_safe(facts, name):
             keys = _tries_keys(tool, ("tools", name))
-            yield keys, f"tool `{name}`", _attempts(tool, ATTEMPTS), each
+            yield keys, f"tool `{name}`", attempts_of(tool, ATTEMPTS), each
 
 
 def _tries_of_models(facts: Facts) -> Iterator[tuple[Keys, str, int, float]]:
     for name, model in facts.file.entries("models"):
         if "timeout" in model or "attempts" in mapping(model.get("retry")):
-            each = _seconds(model.get("timeout")) or MODEL_TIMEOUT
+            each = seconds(model.get("timeout")) or MODEL_TIMEOUT
             keys = _tries_keys(model, ("models", name))
-            yield keys, f"model `{name}`", _attempts(model, ATTEMPTS), each
+            yield keys, f"model `{name}`", attempts_of(model, ATTEMPTS), each
 
 
 def _longest(facts: Facts) -> Mapping[str, float]:
@@ -124,16 +128,16 @@ def _longest(facts: Facts) -> Mapping[str, float]:
             found[name] = sum(each) if "fallback" in model else max(each)
         else:
             is_scripted = facts.groups.reference(name).partition("/")[0] == "scripted"
-            found[name] = _seconds(model.get("timeout")) or (0.0 if is_scripted else MODEL_TIMEOUT)
+            found[name] = seconds(model.get("timeout")) or (0.0 if is_scripted else MODEL_TIMEOUT)
     return found
 
 
 def _timeout(facts: Facts, tool: str) -> float | None:
     """What is said of a tool's time, by itself or by its MCP server."""
     spec = facts.tooling.tools[tool]
-    own = _seconds(spec.get("timeout"))
+    own = seconds(spec.get("timeout"))
     server = mapping(facts.file.section("mcp").get(_server_of(spec) or ""))
-    return own if own is not None else _seconds(server.get("timeout"))
+    return own if own is not None else seconds(server.get("timeout"))
 
 
 def _knows_server(facts: Facts, tool: Mapping[str, Json]) -> bool:
@@ -152,37 +156,11 @@ def _is_safe(facts: Facts, tool: str) -> bool:
     return facts.tooling.effect(tool) != "write" or "idempotency_key" in facts.tooling.tools[tool]
 
 
-def _attempts(spec: Mapping[str, Json], default: int) -> int:
-    attempts = mapping(spec.get("retry")).get("attempts")
-    return attempts if isinstance(attempts, int) else default
-
-
 def _tries_keys(spec: Mapping[str, Json], keys: Keys) -> Keys:
     """Where the number of tries stands, or else how long each may take."""
     if "attempts" in mapping(spec.get("retry")):
         return (*keys, "retry", "attempts")
     return (*keys, "timeout") if "timeout" in spec else (*keys, "retry")
-
-
-def _step_time(facts: Facts) -> float:
-    return _seconds(facts.file.section("limits").get("step_time")) or STEP_TIME
-
-
-def _seconds(duration: Json) -> float | None:
-    try:
-        return None if not isinstance(duration, str) else units.seconds(duration)
-    except ValueError:
-        return None  # a duration that is none is S106's business
-
-
-def _shown(seconds: float) -> str:
-    """As people write it: 90s, 2m, 3m40s, 1h."""
-    if seconds < 120 and seconds != 60:
-        return f"{seconds:g}s"
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
-    return "".join(f"{number:g}{unit}" for number, unit in parts if number)
 
 
 RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
