@@ -22,7 +22,7 @@ from functools import partial
 from msgspec import Struct
 
 from agentctl.check.facts import Facts
-from agentctl.check.flow import Work, text
+from agentctl.check.flow import Work
 from agentctl.check.limits import MANY, TurnLimits, turn_limits
 from agentctl.check.reach import edges_of, entries_of, reachable
 from agentctl.check.spending import Spending, agent_calls, tool_calls
@@ -64,7 +64,7 @@ class _Turn:
             for callee in (call.callee for call in facts.tooling.calls.get((kind, name), ()))
         ]
         """Graphs and agents that are run as tools."""
-        self._last = facts.file.root.nodes.get(_last_node(facts) or "")
+        self._last = facts.file.root.last_node
 
     def bounds(self) -> RunBounds:
         tools, begun = self._tool_calls(), self._begun()
@@ -151,9 +151,3 @@ class _Turn:
             dearest = max(known, default=0.0)
             bounds.append(0.0 if dearest == 0 else None if tokens is None else tokens * dearest / 1_000_000)
         return min((bound for bound in bounds if bound is not None), default=None)
-
-
-def _last_node(facts: Facts) -> str | None:
-    """The node of `on_limit`."""
-    target = (target for target in facts.file.root.targets if target.kind == "on_limit")
-    return next((text(one.name) for one in target), None)

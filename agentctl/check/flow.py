@@ -132,6 +132,16 @@ class Graph(Struct, frozen=True, eq=False, dict=True):
             found.setdefault(target.owner, []).append(target)
         return {owner: tuple(targets) for owner, targets in found.items()}
 
+    @cached_property
+    def at_limit(self) -> Target | None:
+        """The word that says which node runs when a limit is met; only the root graph has one."""
+        return next((target for target in self.targets if target.kind == "on_limit"), None)
+
+    @cached_property
+    def last_node(self) -> Work | None:
+        """The node that runs when a limit is met."""
+        return None if self.at_limit is None else self.nodes.get(self.at_limit.name)
+
     def knows(self, target: Target) -> bool:
         """Whether a target leads somewhere."""
         if target.name in self.nodes:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from agentctl.check.flow import END, Graph, Target, Work, text
 from agentctl.check.testing import Testing, Trial
-from agentctl.check.walk import Known, Step, Walk, common, node_at_limit
+from agentctl.check.walk import Known, Step, Walk, common
 from agentctl.spec.finding import Keys
 
 _MOST_STEPS = 300_000
@@ -99,10 +99,10 @@ class _Taken:
         known: dict[str, Known] = {}
         waiting: deque[str] = deque()
         self._learn(walk, walk.begin(), known, waiting)
-        last = node_at_limit(walk.testing, walk.graph) if walk.trial.status == "limit" else None
-        if last is not None and last in walk.graph.nodes and last not in known:
-            known[last] = {}
-            waiting.append(last)
+        last = walk.graph.last_node if walk.trial.status == "limit" else None
+        if last is not None and last.node not in known:
+            known[last.node] = {}
+            waiting.append(last.node)
         while waiting:
             name = waiting.popleft()
             self._learn(walk, walk.from_node(name, known[name]), known, waiting)

@@ -261,14 +261,8 @@ def _over_limit(walk: Walk, name: str, place: int, visits: int) -> Misstep | Non
 
 def _is_last_resort(walk: Walk, name: str, place: int) -> bool:
     """Whether a limit may lead to a node: to that of `on_limit`, after something else."""
-    return place > 0 and walk.trial.status != "done" and name == node_at_limit(walk.testing, walk.graph)
-
-
-def node_at_limit(testing: Testing, graph: Graph) -> str | None:
-    """The node of `on_limit`, which the root graph has."""
-    if graph is not testing.file.root:
-        return None
-    return next((target.name for target in graph.targets if target.kind == "on_limit"), None)
+    last = walk.graph.last_node
+    return place > 0 and walk.trial.status != "done" and last is not None and name == last.node
 
 
 def _may_stop(walk: Walk, route: tuple[str, ...], ways: list[Step]) -> bool:

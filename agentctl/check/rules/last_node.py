@@ -19,13 +19,13 @@ def reserve_too_small(facts: Facts) -> Iterator[Finding]:
     only where there is one. What is certain is told: a `timeout`, or the longest reply that
     `max_output_tokens` allows; of a group of models, the cheapest member.
     """
-    root, limits = facts.file.root, turn_limits(facts.file.data)
-    for target in root.targets:
-        node = root.nodes.get(target.name) if target.kind == "on_limit" else None
-        for what, held in _unpaid(facts, node, limits) if node is not None else ():
-            message = f"`on_limit` runs `{target.name}`, whose {what}, and only {held} are held back for it"
-            hint = f"hold more back: `on_limit: {{node: {target.name}, reserve: {{…}}}}`, or let it need less"
-            yield at_value(facts.document, "L714", target.keys, message, hint)
+    target, node = facts.file.root.at_limit, facts.file.root.last_node
+    if target is None or node is None:
+        return
+    for what, held in _unpaid(facts, node, turn_limits(facts.file.data)):
+        message = f"`on_limit` runs `{target.name}`, whose {what}, and only {held} are held back for it"
+        hint = f"hold more back: `on_limit: {{node: {target.name}, reserve: {{…}}}}`, or let it need less"
+        yield at_value(facts.document, "L714", target.keys, message, hint)
 
 
 def _unpaid(facts: Facts, node: Work, limits: TurnLimits) -> Iterator[tuple[str, str]]:

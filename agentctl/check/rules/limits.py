@@ -54,15 +54,14 @@ def loop_without_bound(facts: Facts) -> Iterator[Finding]:
 
 def last_node_goes_on(facts: Facts) -> Iterator[Finding]:
     """L705: the node of `on_limit` leads elsewhere than to `end`."""
-    root = facts.file.root
-    for last in _last_nodes(root):
-        for target in root.by_owner.get(last.node, ()):
-            if target.name not in (END, SKIP) and root.knows(target):
-                message = (
-                    f"`{last.node}` runs at a limit and must go straight to `end`, not to `{target.name}`"
-                )
-                hint = f"write `{target.kind}: end`, or let `on_limit` name a node of its own"
-                yield at_value(facts.document, "L705", target.keys, message, hint)
+    root, last = facts.file.root, facts.file.root.last_node
+    for target in () if last is None else root.by_owner.get(last.node, ()):
+        if target.name not in (END, SKIP) and root.knows(target):
+            message = (
+                f"`{target.owner}` runs at a limit and must go straight to `end`, not to `{target.name}`"
+            )
+            hint = f"write `{target.kind}: end`, or let `on_limit` name a node of its own"
+            yield at_value(facts.document, "L705", target.keys, message, hint)
 
 
 def array_that_grows(facts: Facts) -> Iterator[Finding]:
@@ -184,13 +183,6 @@ def _looping(graph: Graph) -> Iterator[Work]:
 def _is_elsewhere(work: Work) -> bool:
     """Whether what it saves does not come with its visit: a job's result, or an item's."""
     return bool(work.data.get("background")) or work.within[-1:] == ("map",)
-
-
-def _last_nodes(root: Graph) -> Iterator[Work]:
-    """The node of `on_limit`, if it is there."""
-    for target in root.targets:
-        if target.kind == "on_limit" and target.name in root.nodes:
-            yield root.nodes[target.name]
 
 
 def _deepest(facts: Facts) -> list[tuple[str, Keys]]:

@@ -47,9 +47,8 @@ def sentence(bounds: RunBounds) -> str:
 
 def _overall(facts: Facts, base: RunBounds) -> Finding:
     hints = []
-    last = next((target.name for target in facts.file.root.targets if target.kind == "on_limit"), None)
-    if last is not None:
-        hints.append(f"one of the steps is `{last}`, at a limit")
+    if (last := facts.file.root.last_node) is not None:
+        hints.append(f"one of the steps is `{last.node}`, at a limit")
     if base.tokens or base.cost:
         hints.append("tokens and dollars are counted after each call: those under way may go over")
     if any(work.data.get("background") for graph in facts.file.graphs for work in graph.works):
@@ -73,10 +72,13 @@ def _of_variants(facts: Facts, base: RunBounds) -> Iterator[Finding]:
     """Each variant by itself, the other experiments as the file is; none when there are too many (V807)."""
     if has_too_many_worlds(facts.file.data):
         return
+    most, looked_at = most_worlds(facts.file.data), 0
     for experiment, spec in facts.file.entries("experiments"):
         for name, variant in mapping(spec.get("variants")).items():
             if not mapping(variant).get("override"):
                 continue
+            if (looked_at := looked_at + 1) > most:
+                return
             overlaid = facts.document.overlaid({experiment: name})
             if any(finding.severity == "error" for finding in overlaid.findings):
                 continue  # V803 says so
