@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from xml.etree import ElementTree
 
 import msgspec
@@ -186,6 +186,6 @@ def test_a_drawing_says_what_it_is_and_carries_no_script() -> None:
 
 def test_a_thousand_nodes_take_seconds() -> None:
     shown = loops(1000)
-    begun = perf_counter()
+    begun = process_time()
     ElementTree.fromstring(as_svg(shown))
-    assert perf_counter() - begun < 5
+    assert process_time() - begun < 5

@@ -40,7 +40,7 @@ def test_of_two_equally_near_words_the_longer_is_meant_and_then_the_first() -> N
 
 def test_among_thousands_of_words_the_nearest_is_found_without_looking_at_each() -> None:
     words = [f"node_{number}" for number in range(5000)]
-    began = time.perf_counter()
+    began = time.process_time()
     found = [nearest(f"nod_{number}", words) for number in range(0, 5000, 5)]
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert found == [f"node_{number}" for number in range(0, 5000, 5)]
