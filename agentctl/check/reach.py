@@ -104,15 +104,17 @@ def circles(edges: Edges) -> Iterator[tuple[str, ...]]:
                 path[following] = iter(edges.get(following, ()))
 
 
-def written_before(graph: Graph) -> Mapping[str, frozenset[str]]:
-    """For each node and router that can be reached, the fields that have a value on every way to it.
+def written_before(
+    graph: Graph, *, entries: Iterable[str] | None = None, unknown: frozenset[str] = frozenset()
+) -> Mapping[str, frozenset[str]]:
+    """For each node and router that can be reached, and for `end`, the fields that have a value on every way to it.
 
-    A forward must-analysis: at the entries it knows the inputs and the fields that start filled; where
-    ways meet, only what all of them wrote is left. Fields are bits of one number.
+    A forward must-analysis: at the entries it knows the inputs and the fields that start filled, less those
+    that are `unknown`; where ways meet, only what all of them wrote is left. Fields are bits of one number.
     """
     bit = {name: 1 << place for place, name in enumerate(graph.fields)}
-    known = sum(bit[name] for name in _known_at_start(graph))
-    before = dict.fromkeys(entries_of(graph), known)
+    known = sum(bit[name] for name in _known_at_start(graph) - unknown)
+    before = dict.fromkeys(entries_of(graph) if entries is None else entries, known)
     waiting = deque(before)
     while waiting:
         name = waiting.popleft()
@@ -136,7 +138,7 @@ def _after(graph: Graph, name: str, has: int, bit: Mapping[str, int]) -> Iterato
     """Where `name` may go, with the fields that are written by then."""
     node = graph.nodes.get(name)
     saved = has
-    if node is not None and not _skips_errors(node):
+    if node is not None and not node.skips_errors:
         for field in certain_saves(node):
             saved |= bit.get(field, 0)
     for target in graph.by_owner.get(name, ()):
@@ -150,10 +152,5 @@ def certain_saves(work: Work) -> Iterator[str]:
         yield from (save.field for save in work.saves)
     if work.verb == "parallel":
         for branch in work.parts:
-            if not _skips_errors(branch):
+            if not branch.skips_errors:
                 yield from certain_saves(branch)
-
-
-def _skips_errors(work: Work) -> bool:
-    errors = work.data.get("on_error")
-    return errors == SKIP or (isinstance(errors, dict) and SKIP in errors.values())

@@ -12,7 +12,7 @@ from agentctl.check.flow import FileModel, Graph, Work, mapping, text
 from agentctl.check.functions import Functions
 from agentctl.check.shapes import Misfit, misfit
 from agentctl.check.tool_types import parameters_of
-from agentctl.check.truth import Table, truth_table
+from agentctl.check.truth import Patience, Table, truth_table
 from agentctl.expressions import Analysis, Reference, analyse_bare, analyse_template
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
@@ -20,6 +20,7 @@ from agentctl.spec.types import fields_schema, to_schema
 
 if TYPE_CHECKING:
     from agentctl.check.answers import Written
+    from agentctl.check.nulls import Nulls
 
 _MOST_KEPT = 10_000
 _TEXT: Json = {"type": "string"}
@@ -57,6 +58,7 @@ class Shared:
         """By text, kind, graph and scope, which is named for all that is in it."""
         self.tables: dict[tuple[str, str], Table | None] = {}
         """By a condition's text and its graph."""
+        self.patience = Patience()
         self.misfits: dict[tuple[int, int], tuple[Json, Json, Misfit | None]] = {}
         """By the identity of two types, which are kept so that no other comes to have it."""
         self.functions: Functions | None = None
@@ -105,7 +107,7 @@ class Sites:
         key, tables = (condition.text, condition.graph.name), self._shared.tables
         if key not in tables:
             state = self.state_of(condition.graph)
-            tables[key] = truth_table(condition.text, condition.analysis, state)
+            tables[key] = truth_table(condition.text, condition.analysis, state, self._shared.patience)
         return tables[key]
 
     def misfit(self, written: Json, wanted: Json) -> Misfit | None:
@@ -121,7 +123,7 @@ class Sites:
         """The type of a value of `set`, `args` or `input`, whose texts may be templates."""
         if isinstance(value, str):
             site = self.by_keys.get(keys)
-            return site.analysis.type if site is not None else {"const": value}
+            return self._nulls.type_of(site) if site is not None else {"const": value}
         if isinstance(value, dict):
             parts = {key: self.type_of((*keys, key), part) for key, part in value.items()}
             return {
@@ -134,6 +136,12 @@ class Sites:
             items = [self.type_of((*keys, place), item) for place, item in enumerate(value)]
             return {"type": "array", "items": {"anyOf": items}} if items else {"type": "array", "maxItems": 0}
         return {"const": value}
+
+    @cached_property
+    def _nulls(self) -> Nulls:
+        from agentctl.check.nulls import Nulls  # which looks at sites
+
+        return Nulls(self)
 
     def _of_file(self) -> Iterator[Site]:
         root, file = self._file.root, self._file
@@ -169,12 +177,12 @@ class Sites:
                 yield from self._instructions(agent, keys, graph, node)
 
     def _instructions(
-        self, agent: Mapping[str, Json], keys: Keys, graph: Graph, owner: str
+        self, agent: Mapping[str, Json], keys: Keys, graph: Graph, owner: str, scope: str = "state"
     ) -> Iterator[Site]:
         """What an agent is told: text in place, or a file beside this one."""
         prompt = self._file.document.prompt(keys)
         told = agent.get("instructions") if prompt is None else prompt
-        yield from self._template(text(told), keys, graph, owner, "state")
+        yield from self._template(text(told), keys, graph, owner, scope)
 
     def _of_graph(self, graph: Graph) -> Iterator[Site]:
         for node in graph.nodes.values():
@@ -191,10 +199,11 @@ class Sites:
     def _of_work(self, graph: Graph, work: Work, scope: str) -> Iterator[Site]:
         yield from self._templates(work.data, _NODE_TEMPLATES, work.keys, graph, work.node, scope)
         if isinstance(agent := work.data.get("agent"), dict):
-            yield from self._instructions(agent, (*work.keys, "agent", "instructions"), graph, work.node)
+            keys: Keys = (*work.keys, "agent", "instructions")
+            yield from self._instructions(agent, keys, graph, work.node, scope)
         if work.verb == "map":
             loop = mapping(work.data["map"])
-            keys: Keys = (*work.keys, "map", "over")
+            keys = (*work.keys, "map", "over")
             over = [*self._bare(loop.get("over"), keys, graph, work.node, scope)]
             yield from over
             item = item_type(over[0].analysis.type) if over else {}

@@ -12,6 +12,7 @@ from msgspec import Struct
 from agentctl.check.facts import Facts
 from agentctl.check.fitting import unfit
 from agentctl.check.flow import Work, mapping
+from agentctl.check.nulls import LOOK_FIRST, NULL
 from agentctl.check.place import at_key, at_value
 from agentctl.check.shapes import alternatives, misfit, type_names
 from agentctl.check.sites import Sites
@@ -107,11 +108,13 @@ def _misfits(facts: Facts, title: str, value: Json, wanted: Json, keys: Keys) ->
         return
     inside = [*_misfits_inside(facts, title, value, wanted, keys)]
     yield from inside
-    reason = None if inside else misfit(_without_null(facts.sites.type_of(keys, value)), wanted)
+    reason = None if inside else misfit(facts.sites.type_of(keys, value), wanted)
     if reason is not None:
         where = f"`{reason.where}` of it" if reason.where else "this"
-        message = f"{title}: {where} is {reason.have}, not {reason.want}"
-        yield at_value(facts.document, "T504", keys, message)
+        is_or_may = "may be" if reason.have == NULL else "is"
+        hint = LOOK_FIRST if reason.have == NULL else None
+        message = f"{title}: {where} {is_or_may} {reason.have}, not {reason.want}"
+        yield at_value(facts.document, "T504", keys, message, hint)
 
 
 def _misfits_inside(facts: Facts, title: str, value: Json, wanted: Json, keys: Keys) -> Iterator[Finding]:
@@ -142,12 +145,6 @@ def _is_computed(sites: Sites, value: Json, keys: Keys) -> bool:
     if isinstance(value, list):
         return any(_is_computed(sites, part, (*keys, index)) for index, part in enumerate(value))
     return isinstance(value, str) and keys in sites.by_keys and "${{" in value
-
-
-def _without_null(type: Json) -> Json:
-    """A type without the null it may be: whether a field is empty when the node runs cannot be told here."""
-    some = [one for one in alternatives(type) if one.get("type") != "null"]
-    return {"anyOf": some} if some else type
 
 
 def _taken(known: Mapping[str, Json]) -> str:

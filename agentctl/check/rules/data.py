@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agentctl.check.answers import Written, written_types
 from agentctl.check.flow import FileModel, mapping, text
+from agentctl.check.nulls import LOOK_FIRST, NULL
 from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.shapes import described, type_names
 from agentctl.check.sites import Sites
@@ -34,8 +35,13 @@ def type_does_not_fit(file: FileModel, sites: Sites) -> Iterator[Finding]:
             if wrong is not None:
                 at = at_key if written.place_is_key else at_value
                 is_type = "is" if field.reducer == "last" else f"(reduce: {field.reducer}) takes"
-                message = f"`state.{field.name}{wrong.where}` {is_type} {wrong.want}, and {written.title} {wrong.have}"
-                yield at(file.document, "E431", written.place, message, written.hint)
+                title, hint = written.title, written.hint
+                if wrong.have == NULL and title == "this is" and written.place in sites.by_keys:
+                    title, hint = "this may be", LOOK_FIRST
+                message = (
+                    f"`state.{field.name}{wrong.where}` {is_type} {wrong.want}, and {title} {wrong.have}"
+                )
+                yield at(file.document, "E431", written.place, message, hint)
 
 
 def map_over_no_array(file: FileModel, sites: Sites) -> Iterator[Finding]:

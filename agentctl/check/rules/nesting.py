@@ -54,8 +54,11 @@ def missing_input(file: FileModel) -> Iterator[Finding]:
 
 def unknown_output(file: FileModel) -> Iterator[Finding]:
     """G223: a key is picked that the nested graph does not answer."""
+    fields = {id(work): graph.fields for graph in file.graphs for work in graph.works}
     for owner, work, graph in _nested_results(file):
         for save in _picks(owner, work):
+            if save.field and save.field_keys == save.key_keys and save.field not in fields[id(owner)]:
+                continue  # `save: [answr]`, of which E410 speaks
             if save.key is not None and save.key not in graph.outputs:
                 message = f"graph `{graph.name}` does not answer `{save.key}`"
                 hint = did_you_mean(save.key, graph.outputs) or f"its output is {_listed(graph.outputs)}"
