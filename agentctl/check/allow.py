@@ -15,6 +15,8 @@ from agentctl.spec.finding import Finding, Fix, Span
 _COMMENT = re.compile(r"(?:^|(?<=\s))#\s*agentctl:\s*allow\b(?P<rest>[^\n]*)")
 _REST = re.compile(r"\s+(?P<code>[A-Z]\w{2,3})\b(?:\s+because\b\s*(?P<reason>.*\S))?")
 _MARK = "agentctl:"
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""As positions count lines: other characters that Python takes for line ends are text like any other."""
 
 
 class Allowance(Struct, frozen=True):
@@ -62,14 +64,15 @@ def _allowances(document: Document) -> Iterator[Allowance]:
     for name, text in document.texts.items():
         if _MARK not in text or not name.endswith((".yaml", ".yml")):
             continue
-        lines = text.splitlines()
+        lines = _LINE_END.split(text.removeprefix("\ufeff"))
+        following = _next_lines(lines)
         for number, line in enumerate(lines, start=1):
             for match in _COMMENT.finditer(line):
                 rest = _REST.match(match["rest"])
                 alone = not line[: match.start()].strip()
                 span = Span(number, match.start() + 1, number, len(line.rstrip()) + 1)
                 code, reason = (rest["code"], rest["reason"]) if rest else (None, None)
-                of = _next_line(lines, number) if alone else number
+                of = following[number] if alone else number
                 yield Allowance(folder / name, of, span, code, reason, _whole(line, span, alone=alone))
 
 
@@ -80,12 +83,16 @@ def _whole(line: str, comment: Span, *, alone: bool) -> Span:
     return Span(comment.line, begin, comment.line, comment.end_column)
 
 
-def _next_line(lines: list[str], number: int) -> int:
-    """The first line after a comment of its own that is neither empty nor a comment."""
-    for later in range(number, len(lines)):
-        if lines[later].strip() and not lines[later].lstrip().startswith("#"):
-            return later + 1
-    return number
+def _next_lines(lines: list[str]) -> list[int]:
+    """For each line, by its number, the first one after it that is neither empty nor a comment; itself without one."""
+    following = list(range(len(lines) + 1))
+    for number in range(len(lines) - 1, 0, -1):
+        next_line = lines[number].strip()
+        if next_line and not next_line.startswith("#"):
+            following[number] = number + 1
+        elif following[number + 1] != number + 1:
+            following[number] = following[number + 1]
+    return following
 
 
 def _speaks_of(allowance: Allowance, finding: Finding) -> bool:

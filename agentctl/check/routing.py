@@ -18,6 +18,8 @@ _WORDS_OF_TRUTH = {
     **dict.fromkeys(("yes", "on", "y", "1", "t"), "true"),
     **dict.fromkeys(("no", "off", "n", "0", "f"), "false"),
 }
+_MOST_MEANT = 100
+"""Keys of one router for which the value that was meant is looked for: none has that many slips."""
 
 
 class Router(Struct, frozen=True):
@@ -76,13 +78,13 @@ def impossible_keys(router: Router, sites: Sites) -> Mapping[str, str | None]:
     if values is None:
         names = type_names(type_of(router, sites) or {})
         return {} if names is None else {key: None for key in table if not _may_be(key, names)}
-    texts = [value_text(value) for value in values]
-    free = dict.fromkeys(text for text in texts if text not in table)
+    texts = frozenset(map(value_text, values))
+    free = dict.fromkeys(text for text in map(value_text, values) if text not in table)
     found: dict[str, str | None] = {}
     for key in table:
         if key not in texts:
             word = _WORDS_OF_TRUTH.get(key.lower()) if True in values or False in values else None
-            found[key] = word if word in free else nearest(key, free)
+            found[key] = word if word in free else nearest(key, free) if len(found) < _MOST_MEANT else None
             free.pop(found[key] or "", None)
     return found
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
 
 from msgspec import Struct
 
 from agentctl.json import Json, encode, type_name
 
 _NONE = object()
+_MANY_VALUES = 32
 _NAMES = ("string", "number", "integer", "boolean", "array", "object", "null")
+
+
+class _Same:
+    """A schema as a key: equal to itself only."""
+
+    __slots__ = ("schema",)
+
+    def __init__(self, schema: Json) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.schema is self.schema
 
 
 def alternatives(schema: Json) -> tuple[Json, ...]:
@@ -26,6 +44,23 @@ def alternatives(schema: Json) -> tuple[Json, ...]:
 
 def closed_values(schema: Json) -> tuple[Json, ...] | None:
     """All the values a closed type has (an enum, a const, a boolean, null); None when they cannot be listed."""
+    found = _closed(schema)
+    return None if found is None else tuple(found.values())
+
+
+def _closed(schema: Json) -> Mapping[bytes, Json] | None:
+    """The values of a closed type by their JSON. Those of long enums are kept: a file may compare them thousands of times."""
+    values = schema.get("enum") if isinstance(schema, dict) else None
+    is_long = isinstance(values, list) and len(values) > _MANY_VALUES
+    return _closed_once(_Same(schema)) if is_long else _closed_values(schema)
+
+
+@lru_cache(maxsize=64)
+def _closed_once(same: _Same) -> Mapping[bytes, Json] | None:
+    return _closed_values(same.schema)
+
+
+def _closed_values(schema: Json) -> Mapping[bytes, Json] | None:
     found: list[Json] = []
     for one in alternatives(schema):
         if isinstance(one.get("enum"), list):
@@ -38,7 +73,7 @@ def closed_values(schema: Json) -> tuple[Json, ...] | None:
             found.append(None)
         else:
             return None
-    return tuple({encode(value): value for value in found}.values())
+    return {encode(value): value for value in found}
 
 
 def type_names(schema: Json) -> frozenset[str] | None:
@@ -46,8 +81,8 @@ def type_names(schema: Json) -> frozenset[str] | None:
     names: set[str] = set()
     for one in alternatives(schema):
         name = _type_name(one)
-        if name is None and (values := closed_values(one)) is not None:
-            names.update(map(type_name, values))
+        if name is None and (values := _closed(one)) is not None:
+            names.update(map(type_name, values.values()))
         elif name is None:
             return None
         else:
@@ -74,10 +109,10 @@ def misfit(written: Json, wanted: Json) -> Misfit | None:
 
 def described(schema: Json) -> str:
     """A type in the words of the file: `string`, `array`, one of `a`, `b`."""
-    values = closed_values(schema)
+    values = _closed(schema)
     names = type_names(schema)
-    if values and set(map(encode, values)) != {b"true", b"false"}:
-        shown = ", ".join(f"`{value_text(value)}`" for value in values[:6])
+    if values and values.keys() != {b"true", b"false"}:
+        shown = ", ".join(f"`{value_text(value)}`" for value in islice(values.values(), 6))
         more = ", …" if len(values) > 6 else ""
         return f"{shown}{more}" if len(values) == 1 else f"one of {shown}{more}"
     if not names:
@@ -127,7 +162,7 @@ def _type_name(one: Json) -> str | None:
 
 
 def _misfit_of_one(written: Json, wanted: Json) -> Misfit | None:
-    allowed, values = closed_values(wanted), closed_values(written)
+    allowed, values = _closed(wanted), _closed(written)
     if values is not None and allowed is not None:
         return _stray(values, allowed, described(wanted))
     have, want = type_names(written), type_names(wanted)
@@ -138,9 +173,8 @@ def _misfit_of_one(written: Json, wanted: Json) -> Misfit | None:
     return None if values is not None else _misfit_inside(written, wanted)
 
 
-def _stray(values: tuple[Json, ...], allowed: tuple[Json, ...], want: str) -> Misfit | None:
-    texts = {encode(value) for value in allowed}
-    stray = next((value for value in values if encode(value) not in texts), _NONE)
+def _stray(values: Mapping[bytes, Json], allowed: Mapping[bytes, Json], want: str) -> Misfit | None:
+    stray = next((value for text, value in values.items() if text not in allowed), _NONE)
     return None if stray is _NONE else Misfit("", f"`{value_text(stray)}`", want)
 
 

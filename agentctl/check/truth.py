@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import product
+from math import prod
 
 from msgspec import Struct
 
@@ -12,6 +14,8 @@ from agentctl.expressions import Analysis, ExpressionError, compile_bare
 from agentctl.json import Json
 
 _MOST_CASES = 256
+_GROWS = re.compile(r"\*|\b(?:replace|join|indent|tojson)\b")
+"""What may make much of little: a case of such a condition could take as long as a run of it may."""
 
 Path = tuple[str, ...]
 
@@ -24,13 +28,25 @@ class Table(Struct, frozen=True):
     true: frozenset[str]
 
 
-def truth_table(text: str, analysis: Analysis, state: Json) -> Table | None:
+class Patience:
+    """How much of trying cases a file is worth, in characters of conditions: what is tried last may go untried."""
+
+    def __init__(self, characters: int = 10_000_000) -> None:
+        self._left = characters
+
+    def lasts(self, cases: int, text: str) -> bool:
+        """Whether so many cases of a condition can still be tried; they are counted as tried."""
+        self._left -= cases * len(text)
+        return self._left >= 0
+
+
+def truth_table(text: str, analysis: Analysis, state: Json, patience: Patience) -> Table | None:
     """The answer for each case; None unless all that is read is closed state.
 
     Cases are tried by running the expression, which is pure, on made-up states.
     """
     domains = _domains(analysis, state) if not analysis.problems else None
-    if not domains:
+    if not domains or _GROWS.search(text) or not patience.lasts(prod(map(len, domains.values())), text):
         return None
     condition = compile_bare(text)
     answers: dict[str, bool] = {}

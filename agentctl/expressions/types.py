@@ -88,10 +88,12 @@ def union(schemas: Iterable[Json]) -> Json:
     if not found or len(found) > _MOST_ALTERNATIVES:
         return _by_kind(found)
     listed = [_listed(one) for one in found]
+    if len(found) == 1 and len(listed[0] or ()) != 1:
+        return found[0]  # itself, so that what is known of a long enum need not be found out again
     if all(values is not None for values in listed):
         values = {encode(value): value for part in listed for value in part or ()}
         return {"const": next(iter(values.values()))} if len(values) == 1 else {"enum": [*values.values()]}
-    return found[0] if len(found) == 1 else {"anyOf": found}
+    return {"anyOf": found}
 
 
 def field_of(schema: Json, key: str | int) -> Json | None:

@@ -32,18 +32,23 @@ def pattern_faults(pattern: str, keys: Keys, *, at_key: bool = False) -> Iterato
 
 def reference_faults(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]:
     """S111, X08: a `$ref` of a type that leads out of the file, or to nothing in the type."""
-    schema: Json = None
+    schema = _schema_of(type, is_object=is_object)
     for place, reference in _references(type, keys):
         if not reference.startswith("#"):
             message = f"`$ref` leads to {told(reference)}, outside this file; nothing is ever fetched"
             yield Fault("X08", place, message, _LOCAL)
-            continue
-        if schema is None:
-            schema = fields_schema(type) if is_object else to_schema(type)
-        if not _leads_somewhere(schema, reference):
+        elif schema is not None and not _leads_somewhere(schema, reference):
             message = f"`$ref` leads to {told(reference)}, and this type has nothing there"
             hint = "a `$ref` starts at the type it stands in: `#/$defs/NAME`, with `$defs:` beside it"
             yield Fault("S111", place, message, hint)
+
+
+def _schema_of(type: Json, *, is_object: bool) -> Json | None:
+    """The schema that references are looked up in; None for a type that is none, which S110 and S102 say."""
+    try:
+        return fields_schema(type) if is_object else to_schema(type)
+    except ValueError:
+        return None
 
 
 def _references(type: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:

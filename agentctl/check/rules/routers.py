@@ -11,8 +11,11 @@ from agentctl.check.routing import Router, routers_of, values_of, values_without
 from agentctl.check.rules.values import impossible_comparisons
 from agentctl.check.shapes import described, type_names, value_text
 from agentctl.check.sites import Site, Sites
+from agentctl.expressions.words import list_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
+
+_SHOWN_VALUES = 20
 
 
 def unknown_router_target(file: FileModel) -> Iterator[Finding]:
@@ -86,7 +89,7 @@ def not_exhaustive(file: FileModel, sites: Sites) -> Iterator[Finding]:
             )
             yield at_key(file.document, "R302", (*router.keys, "to"), message, "add `else:`")
         elif missing:
-            listed = ", ".join(f"`{value_text(value)}`" for value in missing)
+            listed = list_of(map(value_text, missing), _SHOWN_VALUES)
             message = f"router `{router.name}` does not say where to go for {listed}"
             yield at_key(
                 file.document,
@@ -176,7 +179,7 @@ def overlapping_arms(file: FileModel, sites: Sites) -> Iterator[Finding]:
 def _overlap(
     file: FileModel, keys: Keys, other: int, field: str, true: frozenset[str], other_true: frozenset[str]
 ) -> Finding:
-    both = ", ".join(f"`{case}`" for case in sorted(true & other_true))
+    both = list_of(sorted(true & other_true), _SHOWN_VALUES)
     if true <= other_true:
         message = f"arm {other + 1} already takes every `state.{field}` that this one does ({both})"
     else:

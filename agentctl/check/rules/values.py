@@ -9,9 +9,12 @@ from agentctl.check.place import at_key, at_word, did_you_mean
 from agentctl.check.routing import Router, impossible_keys, routers_of, type_of, values_of
 from agentctl.check.shapes import closed_values, described, misfit, type_names, value_text
 from agentctl.check.sites import Site, Sites
+from agentctl.expressions.words import list_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding
 from agentctl.spec.nearest import sure_word
+
+_SHOWN_VALUES = 20
 
 
 def value_it_cannot_have(file: FileModel, sites: Sites) -> Iterator[Finding]:
@@ -68,4 +71,5 @@ def _stray_value(field: Json, literal: Json) -> str | None:
 
 def _hint_for_value(word: str, values: tuple[Json, ...]) -> str:
     texts = [value_text(value) for value in values]
-    return did_you_mean(word, texts) or f"it is one of {', '.join(f'`{text}`' for text in texts)}"
+    listed = list_of(texts, _SHOWN_VALUES)
+    return did_you_mean(word, texts) or f"it is one of {listed}"
