@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +34,10 @@ def schema(
     text = _text(file)
     if output is None:
         sys.stdout.write(text)
-    else:
-        _write(output, text)
+        return
+    from agentctl.check.editing import write_report  # needed here only
+
+    write_report(output, text)
 
 
 def _text(file: Path | None) -> str:
@@ -58,16 +58,3 @@ def _named(file: Path) -> Json:
     if not isinstance(document.data, dict):
         raise UsageError(f"`{file}` cannot be read as a graph", hint=f"`agentctl validate {file}` says why")
     return schema_with_names(document.data)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the whole file or nothing: an editor may read it at any moment."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as new:
-            new.write(text)
-            os.fchmod(new.fileno(), 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -105,6 +105,8 @@ def test_the_schema_is_written_whole_or_not_at_all(tmp_path: Path, capsys: Captu
     (tmp_path / "broken.yaml").write_text("a: [")
     assert run(["schema", str(tmp_path / "broken.yaml"), "-o", str(output)]) == 2
     assert "agentctl validate" in capsys.readouterr().err
+    assert run(["schema", "--output", str(tmp_path / "no" / "such.json")]) == 2
+    assert "such.json` cannot be written: no such file or directory" in capsys.readouterr().err
     assert output.read_text() == schema_text()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["broken.yaml", "graph.v1.json"]
 
