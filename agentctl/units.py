@@ -15,7 +15,7 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 def seconds(text: str) -> float:
     """Seconds in `30s`, `500ms`, `1h30m`. Raises ValueError."""
     if not re.fullmatch(f"(?:{_DURATION.pattern})+", text):
-        raise ValueError(f"`{text}` is no duration; write 500ms, 30s, 10m, 2h or 7d")
+        raise ValueError(f"`{text}` is no duration; write it like 500ms, 30s, 10m, 2h or 7d")
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
 
 
@@ -31,7 +31,7 @@ def dollars(text: str | float) -> float:
     """US dollars in `$0.05`, `0.05` or a number. Raises ValueError."""
     match = _MONEY.fullmatch(str(text))
     if match is None:
-        raise ValueError(f"`{text}` is no amount of money; write $0.05")
+        raise ValueError(f"`{text}` is no amount of money; write it like $0.05")
     return float(match[1])
 
 

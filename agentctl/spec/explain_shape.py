@@ -61,6 +61,8 @@ _TOO_MANY = {
 """By the noun of a choice."""
 _COMMANDS = ("Tool.command", "McpServer.command")
 _MOST_FAULTS = 1_000
+_SHORTENED = 3
+"""Letters that a key which is cut short has at least."""
 _MOST_LISTED = 12
 """Keys that a hint lists when none is near."""
 
@@ -78,6 +80,8 @@ def _without_consequences(faults: Iterable[Fault], data: Json) -> Iterator[Fault
     """The faults, with one for each router that is a lone arm, which is neither kind of router."""
     lone: set[Keys] = set()
     for fault in faults:
+        if fault.keys[-1:] == ("else",) and _is_else_in_two(_at(data, fault.keys[:-1])):
+            continue  # its target is told of
         router = _router_of(fault.keys)
         value = _at(data, router) if router else None
         if not isinstance(value, dict) or "when" not in value or "by" in value:
@@ -86,6 +90,11 @@ def _without_consequences(faults: Iterable[Fault], data: Json) -> Iterator[Fault
             lone.add(router)
             message = f"router `{router[-1]}` is a lone arm; a router by condition is a list of them"
             yield Fault("S102", router, message, "write `[{when: …, to: …}, {else: …}]`", at_key=True)
+
+
+def _is_else_in_two(arm: Json) -> bool:
+    """`else:` with nothing, and `to: NODE`."""
+    return isinstance(arm, dict) and arm.get("else", "") is None and isinstance(arm.get("to"), str)
 
 
 def _router_of(keys: Keys) -> Keys:
@@ -143,7 +152,13 @@ def unknown_key(key: str, keys: Keys, known: tuple[str, ...], value: Json = None
 
 def _meant_key(key: str, known: tuple[str, ...]) -> str | None:
     """The key that an unknown one was meant for: what other tools call so, or the nearest."""
-    return other_key(key, known) or nearest(key, known)
+    return other_key(key, known) or nearest(key, known) or _in_full(key, known)
+
+
+def _in_full(key: str, known: tuple[str, ...]) -> str | None:
+    """The one key that begins like this: `description` for `desc`."""
+    longer = [word for word in known if word.startswith(key)] if len(key) >= _SHORTENED else []
+    return longer[0] if len(longer) == 1 else None
 
 
 def _missing(key: str, value: Json, keys: Keys, schema: Json) -> Iterator[Fault]:
@@ -198,9 +213,9 @@ def _choice_faults(choice: Choice, value: Json, keys: Keys) -> Iterator[Fault]:
         owners = choice.belonging.get(key, (chosen[0],))
         if chosen[0] not in owners:
             belongs = listed([f"`{owner}`" for owner in owners], "or")
-            yield Fault(
-                "S103", (*keys, key), f"`{key}` goes with {belongs}, not with `{chosen[0]}`", at_key=True
-            )
+            message = f"`{key}` goes with {belongs}, not with `{chosen[0]}`"
+            hint = f"write `else: {value[key]}`" if _is_else_in_two(value) else None
+            yield Fault("S103", (*keys, key), message, hint, at_key=True)
     for key in choice.needs.get(chosen[0], ()):
         if key not in value and key not in slips:
             message = f"`{key}` is missing: `{chosen[0]}` needs it"
@@ -277,6 +292,8 @@ def _bad_unit(word: str, value: Json, keys: Keys) -> Fault:
     except ValueError as error:
         message, _, hint = str(error).partition("; ")
         fix = mend_unit(word, value)
+        if word == "Duration" and isinstance(value, int) and not isinstance(value, bool):
+            hint = f"say of what: `{value}s`, `{value}m`, `{value}h` …"
         return Fault("S106", keys, message, hint if fix is None else f"write `{fix}`", fix=fix)
     if amount == 0 and word in _NONE:
         return _none_at_all(word, value, keys)

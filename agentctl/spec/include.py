@@ -12,11 +12,13 @@ from agentctl.spec.fault import told
 from agentctl.spec.finding import Finding, Fix, Keys, Span, path_text
 from agentctl.spec.model import FileSpec
 from agentctl.spec.nearest import nearest
+from agentctl.spec.other_words import other_key
 from agentctl.spec.source import Source, read_source
 
 Reader = Callable[[Path], str]
 """The text of a file. Raises OSError, or UnicodeDecodeError."""
 VERSION = 1
+_VERSION_KEY = ("agentctl",)
 NAMED = (
     *("env", "models", "mcp", "stores", "tools", "agents", "state", "nodes", "routers", "graphs"),
     *("experiments", "tests"),
@@ -132,7 +134,7 @@ class _Gathering:
             kind = "a list" if isinstance(data, list) else f"{told(data)}"
             add("S102", source, (), f"a file is a mapping of keys, and this is {kind}")
         elif "agentctl" not in data:
-            if not any(nearest(key, ("agentctl",)) for key in data):
+            if not any(nearest(key, _VERSION_KEY) or other_key(key, _VERSION_KEY) for key in data):
                 self.merged.findings.append(_without_version(source))
         elif type(data["agentctl"]) is not int or data["agentctl"] != VERSION:
             said = told(data["agentctl"])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
+from agentctl.spec.types import TYPE_NAMES
 
 _LONGEST = 90
 _PLAIN = re.compile(
@@ -27,6 +28,10 @@ _OPERATOR = re.compile(r"[();<>|&]+")
 _NO_SHELL = "list one program and its arguments, one by one; what needs a shell belongs into a script"
 _EXPRESSIONS = frozenset(("Map.over", "Node.prompt", "Node.say", "Node.ask", "Agent.instructions"))
 """Where a list of one name is not that name."""
+_OF_A_NODE = frozenset(
+    ("then", "save", "prompt", "on_error", "on_timeout", "history", "timeout", "description")
+)
+"""Keys that are seldom the names of nodes."""
 _TRUE = frozenset(("true", "yes", "on", "y", "1"))
 _FALSE = frozenset(("false", "no", "off", "n", "0"))
 
@@ -197,7 +202,9 @@ def _store(value: Json, keys: Keys) -> Mend | None:
     return _write({"path": value}) if isinstance(value, str) and ("/" in value or "." in value) else None
 
 
-def _node(value: Json, _: Keys) -> Mend | None:
+def _node(value: Json, keys: Keys) -> Mend | None:
+    if isinstance(value, str) and keys[-1] in _OF_A_NODE:
+        return Mend(f"indent it further if this is the `{keys[-1]}` of the node above")
     return Mend(f"a node has a verb: `{{agent: {value}, then: end}}`") if isinstance(value, str) else None
 
 
@@ -242,6 +249,27 @@ def _count_of(key: str, more: str = "") -> Callable[[Json, Keys], Mend | None]:
         return Mend(f"write `{{{key}: {flow(value)}{more}}}`", None if more else flow({key: value}))
 
     return make
+
+
+def _weight(value: Json, keys: Keys) -> Mend | None:
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?) ?%", value.strip())):
+        return Mend(f"write `{found[1]}`: weights are shares of their sum", found[1])
+    return _by_kind(value, ["number"], "Variant.weight")
+
+
+def _field(value: Json, _: Keys) -> Mend | None:
+    return type_of_list(value) if isinstance(value, list) else None
+
+
+def type_of_list(value: list[Json]) -> Mend:
+    """For a list where a type is due: the values of an enum, what an array holds, or one of several types."""
+    if not value:
+        return Mend("write `array`, or `{enum: [...]}` with the values it may have")
+    if all(isinstance(one, str) and one in TYPE_NAMES for one in value):
+        return _write({"type": "array", "items": value[0]} if len(value) == 1 else {"type": value})
+    if any(isinstance(one, dict | list) for one in value):
+        return _write({"type": "array", "items": value[0]}, certain=False) if len(value) == 1 else Mend()
+    return _write({"enum": value}, certain=False)
 
 
 def _level(value: Json, _: Keys) -> Mend | None:
@@ -321,6 +349,9 @@ _PLACES: Mapping[str, Callable[[Json, Keys], Mend | None]] = {
     "Breaker": _count_of("failures", ", cooldown: 60s"),
     "Context": _count_of("window"),
     "Variant": _count_of("weight"),
+    "Variant.weight": _weight,
+    "File.state.*": _field,
+    "Graph.state.*": _field,
     "Price": _count_of("input", ", output: …"),
     "TierLevel": _level,
     "Expect": _expect,

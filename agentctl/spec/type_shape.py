@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from agentctl.json import Json
 from agentctl.spec.fault import Fault, told
 from agentctl.spec.finding import Keys
-from agentctl.spec.mends import flow
+from agentctl.spec.mends import Mend, flow, type_of_list
 from agentctl.spec.nearest import nearest, sure_word
 from agentctl.spec.types import (
     MESSAGES,
@@ -114,10 +114,9 @@ def _type(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]
     if isinstance(type, str):
         yield from _name(type, keys)
     elif not isinstance(type, dict):
-        hint = "write a type name, or a mapping"
-        if isinstance(type, list) and type and is_type_name(type):
-            hint = f"write `{{type: [{', '.join(type)}]}}`"
-        yield Fault("S102", keys, f"{told(type)} is no type", hint)
+        meant = type_of_list(type) if isinstance(type, list) else Mend()
+        hint = meant.hint or "write a type name, or a mapping"
+        yield Fault("S102", keys, f"{told(type)} is no type", hint, fix=meant.fix)
     elif is_schema(type) and not (is_object and not is_whole_object(type)):
         yield from _schema(type, keys)
     elif not is_object and isinstance(type.get("type"), str) and _reads_as_schema(type):

@@ -98,7 +98,7 @@ def test_inputs_come_from_a_file_a_pipe_and_the_command_line_typed(
         (["-i", "question=x", "--limit", "speed=1"], "error: limits:"),
         (
             ["-i", "question=x", "--limit", "time=abc"],
-            "error: limits: `abc` is no duration\nhint: write 500ms",
+            "error: limits: `abc` is no duration\nhint: write it like 500ms",
         ),
         (["-i", "question=x", "--limit", "tokns=5"], "hint: did you mean `tokens`?"),
         (["-i", "question=x", "--limit", "on_limit=no"], "`on_limit` names `no`, and there is no such node"),

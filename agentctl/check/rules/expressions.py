@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agentctl.check.flow import FileModel, Graph, mapping, text
+from agentctl.check.groups import OWN_MODELS
 from agentctl.check.place import at_key, at_value, at_word, did_you_mean, mend_word
 from agentctl.check.sites import Site, Sites
 from agentctl.check.traffic import UNREADABLE, named_fields
@@ -92,6 +93,7 @@ def _no_field(graph: Graph, name: str) -> tuple[str, str | None]:
 def _default_key_of(model: Mapping[str, Json]) -> str:
     """The variable a model reads when `api_key` is left out."""
     is_openai = str(model.get("model", "")).startswith("openai/")
+    is_openai |= "/" not in str(model.get("model", "local/")) and model.get("model") not in OWN_MODELS  # M605
     return "OPENAI_API_KEY" if is_openai and "api_key" not in model else ""
 
 

@@ -14,6 +14,8 @@ from agentctl.spec.finding import Finding, Keys
 if TYPE_CHECKING:
     from agentctl.spec.python_source import UnreadableSource
 
+_SECTIONS = {"agent": "agents", "tool": "tools", "graph": "graphs"}
+"""By the verb that names an entry of them."""
 _OWN_PROVIDERS = frozenset(("openai",)) | OWN_MODELS
 
 
@@ -21,7 +23,7 @@ def unknown_agent(file: FileModel) -> Iterator[Finding]:
     """T501: an agent that `agents:` does not have."""
     for name, keys in _named(file, "agent"):
         if name not in file.section("agents"):
-            hint = did_you_mean(name, file.section("agents"))
+            hint = did_you_mean(name, file.section("agents")) or _other_verb(file, name, keys)
             yield at_value(file.document, "T501", keys, f"there is no agent `{name}` under `agents:`", hint)
 
 
@@ -29,8 +31,18 @@ def unknown_tool(file: FileModel) -> Iterator[Finding]:
     """T502: a tool that `tools:` does not have."""
     for name, keys in (*_named(file, "tool"), *_listed_tools(file)):
         if name not in file.section("tools"):
-            hint = did_you_mean(name, file.section("tools"))
+            hint = did_you_mean(name, file.section("tools")) or _other_verb(file, name, keys)
             yield at_value(file.document, "T502", keys, f"there is no tool `{name}` under `tools:`", hint)
+
+
+def _other_verb(file: FileModel, name: str, keys: Keys) -> str | None:
+    """The hint for the name of a tool where an agent is due, and the like."""
+    for verb, section in _SECTIONS.items():
+        if name in file.section(section):
+            is_verb = keys[-1] in _SECTIONS and keys[0] != "tools"
+            what = f"`{name}` is a graph" if verb == "graph" else f"`{name}` is an entry of `{section}:`"
+            return f"{what}: write `{verb}: {name}`" if is_verb else what
+    return None
 
 
 def missing_function(file: FileModel) -> Iterator[Finding]:
@@ -88,11 +100,11 @@ def unknown_provider(file: FileModel) -> Iterator[Finding]:
             hint = did_you_mean(provider, known)
             if hint is None and not slash:
                 hint = f"write `provider/model`, as in `openai/{name}`"
-            hint = (
-                hint
-                or f"there is {', '.join(f'`{word}`' for word in sorted(known))}; others are plug-ins to install"
+            hint = hint or (
+                f"there are {', '.join(f'`{word}`' for word in sorted(known))}; `openai/…` with its `base_url` "
+                "is any server that speaks that API, others are plug-ins to install"
             )
-            yield at_value(file.document, "M605", keys, message, hint)
+            yield at_word(file.document, "M605", keys, 0, len(provider), message, hint)
 
 
 def unknown_node_at_limit(file: FileModel) -> Iterator[Finding]:

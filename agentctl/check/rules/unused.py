@@ -10,6 +10,9 @@ from agentctl.check.place import at_key
 from agentctl.spec.finding import Finding
 from agentctl.spec.nearest import nearest
 
+_SECTIONS = {"agent": "agents", "tool": "tools", "graph": "graphs"}
+"""By the verb that names an entry of them."""
+
 
 def agent_never_used(facts: Facts) -> Iterator[Finding]:
     """T540: an agent that nothing asks."""
@@ -33,11 +36,20 @@ def _unused(file: FileModel, section: str, named: set[str]) -> Iterator[str]:
     What stands in an included file may be there for another graph.
     """
     known = file.section(section)
+    named = named | (_misplaced(file) & known.keys())
     misspelt = {nearest(name, known) for name in named - known.keys()}
     for name in known:
         is_own = file.document.key((section, name))[0] == file.document.path
         if name not in named and name not in misspelt and is_own:
             yield name
+
+
+def _misplaced(file: FileModel) -> set[str]:
+    """What a node names by the wrong verb, `tool: guide` for `agent: guide`: that is told of there."""
+    named = (
+        (verb, work.name_of(verb)) for graph in file.graphs for work in graph.works for verb in _SECTIONS
+    )
+    return {name for verb, name in named if name is not None and name not in file.section(_SECTIONS[verb])}
 
 
 def _agents_named(file: FileModel) -> set[str]:
