@@ -12,7 +12,10 @@ from agentctl.check.severity import severity_of
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Finding, Fix, Span
 
-_COMMENT = re.compile(r"(?:^|(?<=\s))#\s*agentctl:\s*allow\b(?P<rest>[^\n]*)")
+_COMMENT = re.compile(
+    r"(?:^|(?<=\s))#\s*agentctl:\s*(?P<word>allow|ignore|disable|noqa|skip|suppress)\b(?P<rest>[^\n]*)"
+)
+"""With the words of other tools, which are told of."""
 _REST = re.compile(r"\s+(?P<code>[A-Z]\w{2,3})\b(?:\s+because\b\s*(?P<reason>.*\S))?")
 _MARK = "agentctl:"
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -25,6 +28,8 @@ class Allowance(Struct, frozen=True):
     file: Path
     line: int
     span: Span
+    word: str
+    """`allow`, or what other tools say for it."""
     code: str | None
     reason: str | None
     whole: Span
@@ -72,8 +77,9 @@ def _allowances(document: Document) -> Iterator[Allowance]:
                 alone = not line[: match.start()].strip()
                 span = Span(number, match.start() + 1, number, len(line.rstrip()) + 1)
                 code, reason = (rest["code"], rest["reason"]) if rest else (None, None)
+                word, reason = match["word"], reason if match["word"] == "allow" else None
                 of = following[number] if alone else number
-                yield Allowance(folder / name, of, span, code, reason, _whole(line, span, alone=alone))
+                yield Allowance(folder / name, of, span, word, code, reason, _whole(line, span, alone=alone))
 
 
 def _whole(line: str, comment: Span, *, alone: bool) -> Span:
@@ -105,6 +111,8 @@ def _speaks_of(allowance: Allowance, finding: Finding) -> bool:
 def _without_reason(allowance: Allowance) -> Finding:
     if allowance.code is None:
         message = "this comment does not say which finding it allows"
+    elif allowance.word != "allow":
+        message = f"`{allowance.word} {allowance.code}`: the word is `allow`, and a reason goes with it"
     else:
         message = f"`allow {allowance.code}` gives no reason"
     hint = f"write `# agentctl: allow {allowance.code or 'G207'} because …`"

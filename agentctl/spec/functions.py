@@ -123,10 +123,21 @@ def _split(reference: str) -> tuple[str, str]:
     dotted, colon, name = reference.partition(":")
     words = [*dotted.split("."), name]
     if not colon or not all(word.isidentifier() and not keyword.iskeyword(word) for word in words):
-        raise UnreadableSource(
-            f"`{reference}` names no function; write `module:function`, for example `tools:search`"
-        )
+        raise UnreadableSource(f"`{reference}` names no function", hint=_meant(reference))
+    if words[-2] == "py" and len(words) > 2:
+        raise UnreadableSource(f"`{dotted}` is a file, not a module", hint=_meant(reference))
     return dotted, name
+
+
+def _meant(reference: str) -> str:
+    """The hint for `tools.py:search` and `tools.search`."""
+    dotted, _, name = reference.partition(":")
+    dotted = dotted.removeprefix("./").removesuffix(".py").replace("/", ".")
+    if not name:
+        dotted, _, name = dotted.rpartition(".")
+    words = [*dotted.split("."), name]
+    like = f"{dotted}:{name}" if all(word.isidentifier() for word in words) else None
+    return f"write `{like}`" if like else "write `module:function`, for example `tools:search`"
 
 
 def _near(name: str, known: Iterable[str]) -> str | None:

@@ -167,7 +167,9 @@ def test_what_is_not_written_as_a_def_can_be_called_but_not_read(tmp_path: Path)
 @pytest.mark.parametrize(
     ("reference", "message", "hint"),
     [
-        ("tools.search", "names no function; write `module:function`", None),
+        ("tools.search", "names no function", "write `tools:search`"),
+        ("tools.py:search", "`tools.py` is a file, not a module", "write `tools:search`"),
+        ("tools", "names no function", "write `module:function`, for example `tools:search`"),
         ("../tools:search", "names no function", None),
         ("tool:search", "no file tool.py in", "did you mean `tools`?"),
         ("tools:serach", "no function `serach` in", "did you mean `search`?"),

@@ -33,6 +33,9 @@ from agentctl.spec.overlay import (
 )
 
 _MAY = "a variant may override what is under models, agents, tools, nodes, routers, limits and tiers.levels"
+_SECTIONS = ("models", "agents", "tools", "nodes", "limits")
+_DEPTH = 2
+"""Dots in the path of one value of most sections."""
 _CHANGING = {
     "turn": "is another one in each turn",
     "id": "is another one in each run",
@@ -80,11 +83,21 @@ def may_not_be_overridden(facts: Facts) -> Iterator[Finding]:
         if _is_of_another_section(keys) or (can_stand(data, keys) and not is_open(keys)):
             message = f"no variant may override `{path_text(keys)}`"
             is_kept = keys[-1] in ("effect", "deny") and keys[0] in ("tools", "tiers")
-            hint = f"`{keys[-1]}` holds in every variant" if is_kept else _MAY
+            hint = f"`{keys[-1]}` holds in every variant" if is_kept else _one_value(override) or _MAY
         elif can_stand(data, keys) and (key := guarded(data, override)) is not None:
             message, hint = f"this would change `{key}`, and no variant may", f"keep `{key}` as it is"
         if message is not None:
             yield at_key(facts.document, "V806", override.place, message, hint)
+
+
+def _one_value(override: Override) -> str | None:
+    """The hint for a whole section that is written out below `override`."""
+    path, value = override.path, override.value
+    while isinstance(value, dict) and value and path.count(".") < _DEPTH:
+        key, value = next(iter(value.items()))
+        path = f"{path}.{key}"
+    is_section = override.path in _SECTIONS and path.count(".") == _DEPTH
+    return f"name each value by its path, as in `{path}: {told(value)[1:-1]}`" if is_section else None
 
 
 def overridden_twice(facts: Facts) -> Iterator[Finding]:
