@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from agentctl.check.check import check, check_file
 from agentctl.check.flow import read_flow
-from agentctl.check.rules import timeouts
+from agentctl.check.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
 from agentctl.check.tool_types import parameters_of
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import AgentNode, LimitPlan, ToolNode
@@ -49,18 +50,23 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_defaults_that_are_spoken_of_are_those_of_a_run(file: Path) -> None:
     nodes = compile_graph(read_document(file)).nodes.values()
-    (model,) = [node.agent.model for node in nodes if isinstance(node, AgentNode)]
+    (agent,) = [node.agent for node in nodes if isinstance(node, AgentNode)]
+    model = agent.model
     tools = [node.tool for node in nodes if isinstance(node, ToolNode)]
-    assert (model.timeout, model.attempts) == (timeouts.MODEL_TIMEOUT, timeouts.ATTEMPTS)
-    assert {tool.timeout for tool in tools} == {timeouts.TOOL_TIMEOUT}
-    safe = timeouts.ATTEMPTS
+    assert (model.timeout, model.attempts) == (MODEL_TIMEOUT, ATTEMPTS)
+    assert {tool.timeout for tool in tools} == {TOOL_TIMEOUT}
+    safe = ATTEMPTS
     assert {tool.name: tool.attempts for tool in tools} == {
         "said": safe,
         "hinted": safe,
         "keyed": safe,
         "write": 1,
     }
-    assert LimitPlan().step_time == timeouts.STEP_TIME
+    assert agent.max_turns == MAX_TURNS
+    granted = asdict(turn_limits({}))
+    shared = granted.keys() & LimitPlan.__dataclass_fields__.keys()
+    assert len(shared) >= 11
+    assert {name: getattr(LimitPlan(), name) for name in shared} == {name: granted[name] for name in shared}
 
 
 def test_what_a_tool_takes_is_what_a_run_takes(file: Path) -> None:
