@@ -9,7 +9,7 @@ from msgspec import Struct
 from agentctl.check.flow import FileModel, Graph, Work, mapping, names_in, result_saves, text
 from agentctl.check.shapes import keys_of, picked
 from agentctl.check.sites import Sites, answer_schema, field_schema
-from agentctl.check.tool_types import python_result
+from agentctl.check.tools.types import python_result
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
 

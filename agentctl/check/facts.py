@@ -6,9 +6,9 @@ from functools import cached_property
 
 from agentctl.check.flow import FileModel
 from agentctl.check.groups import Groups
+from agentctl.check.runs.steps import Steps
 from agentctl.check.sites import Sites
-from agentctl.check.steps import Steps
-from agentctl.check.tooling import Tooling
+from agentctl.check.tools.tooling import Tooling
 from agentctl.spec.document import Document
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from agentctl.check.functions import Functions
+from agentctl.check.tools.functions import Functions
 from agentctl.json import Json
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys

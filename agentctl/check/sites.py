@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from agentctl.check.flow import FileModel, Graph, Work, mapping, text
-from agentctl.check.functions import Functions
 from agentctl.check.shapes import Misfit, misfit
-from agentctl.check.tool_types import parameters_of
+from agentctl.check.tools.functions import Functions
+from agentctl.check.tools.types import parameters_of
 from agentctl.check.truth import Patience, Table, truth_table
 from agentctl.expressions import Analysis, Reference, analyse_bare, analyse_template
 from agentctl.json import Json

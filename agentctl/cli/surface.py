@@ -27,7 +27,7 @@ def print_surface(found: Files, *, as_json: bool) -> int:
 
     The exit code: 1 when a file has errors, or signed off another surface than it has; 2 when one cannot be read.
     """
-    from agentctl.check.surface import surface_of
+    from agentctl.check.surface.data import surface_of
 
     documents = [document for path in found.paths if not (document := found.read(path)).is_part]
     files = [_sound_file(document, found.texts) for document in documents]
@@ -66,7 +66,7 @@ def _sound_file(document: Document, texts: Mapping[Path, str]) -> FileModel | No
 
 
 def _as_json(file: FileModel, surface: Json) -> Json:
-    from agentctl.check.surface import digest_of, places_of, signed_digest
+    from agentctl.check.surface.data import digest_of, places_of, signed_digest
 
     return {
         "file": _shown(file.document.path),
@@ -81,8 +81,8 @@ def _as_json(file: FileModel, surface: Json) -> Json:
 
 
 def _as_text(file: FileModel, surface: Json) -> str:
-    from agentctl.check.surface import digest_of, places_of, signed_digest
-    from agentctl.check.surface_text import as_table
+    from agentctl.check.surface.data import digest_of, places_of, signed_digest
+    from agentctl.check.surface.table import as_table
 
     root, digest = file.document.path, digest_of(surface)
     places = {name: f"{path.name}:{line}" for name, (path, line) in places_of(file, surface).items()}
@@ -103,7 +103,7 @@ def _as_text(file: FileModel, surface: Json) -> str:
 
 def _complain_of_stale(file: FileModel, surface: Json) -> bool:
     """Whether another surface was signed off, which is said with what to do."""
-    from agentctl.check.surface import digest_of, signed_digest
+    from agentctl.check.surface.data import digest_of, signed_digest
 
     signed, digest = signed_digest(file), digest_of(surface)
     if signed is None or signed == digest:

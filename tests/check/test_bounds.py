@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agentctl
-from agentctl.check.bounds import RunBounds, run_bounds
 from agentctl.check.check import check
 from agentctl.check.facts import Facts
 from agentctl.check.flow import read_flow
-from agentctl.check.limits import MANY, TurnLimits
-from agentctl.check.loops import Loops
 from agentctl.check.rules.run import sentence
+from agentctl.check.runs.bounds import RunBounds, run_bounds
+from agentctl.check.runs.limits import MANY, TurnLimits
+from agentctl.check.runs.loops import Loops
+from agentctl.check.runs.spending import CORRECTIONS
 from agentctl.check.sites import Sites
-from agentctl.check.spending import CORRECTIONS
 from agentctl.spec.document import document_from_texts
 
 CASES = Path(__file__).parent.parent / "cases" / "check"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agentctl.check.check import check
 from agentctl.check.flow import FileModel, read_flow
-from agentctl.check.surface import digest_of, places_of, surface_of
-from agentctl.check.surface_text import as_table
+from agentctl.check.surface.data import digest_of, places_of, surface_of
+from agentctl.check.surface.table import as_table
 from agentctl.json import Json
 from agentctl.spec.document import document_from_texts
 

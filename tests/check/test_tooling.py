@@ -7,8 +7,8 @@ import time
 import pytest
 
 from agentctl.check.flow import read_flow
-from agentctl.check.name_sets import NameSet
-from agentctl.check.tooling import Tooling
+from agentctl.check.tools.name_sets import NameSet
+from agentctl.check.tools.tooling import Tooling
 from agentctl.spec.document import document_from_texts
 
 

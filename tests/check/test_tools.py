@@ -10,8 +10,8 @@ from msgspec.structs import asdict
 
 from agentctl.check.check import check, check_file
 from agentctl.check.flow import read_flow
-from agentctl.check.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
-from agentctl.check.tool_types import parameters_of
+from agentctl.check.runs.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
+from agentctl.check.tools.types import parameters_of
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import AgentNode, LimitPlan, ToolNode
 from agentctl.spec.document import document_from_texts, read_document

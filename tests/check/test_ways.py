@@ -7,9 +7,9 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentctl.check.knots import is_loop, knots
 from agentctl.check.reach import Edges, reachable
-from agentctl.check.ways import longest_way, shortest_way
+from agentctl.check.runs.knots import is_loop, knots
+from agentctl.check.runs.ways import longest_way, shortest_way
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
 

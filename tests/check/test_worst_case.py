@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentctl.check.reach import Edges, reachable
-from agentctl.check.worst_case import WorstCase
+from agentctl.check.runs.worst_case import WorstCase
 
 NAMES = ["a", "b", "c", "d"]
 

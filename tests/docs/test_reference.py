@@ -7,9 +7,9 @@ from msgspec import UNSET
 
 from agentctl import units
 from agentctl.check.explain import codes
-from agentctl.check.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
 from agentctl.check.reference import CHECKS_FILE, checks_text, first_sentence
 from agentctl.check.reference import COMMAND as CHECKS_COMMAND
+from agentctl.check.runs.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
 from agentctl.graph.limits import limit_plan
 from agentctl.json import Json
 from agentctl.models.settings import ModelSettings

@@ -10,13 +10,13 @@ from itertools import islice
 from msgspec import Struct
 
 from agentctl.check.facts import Facts
-from agentctl.check.fitting import unfit
 from agentctl.check.flow import Work, mapping
 from agentctl.check.nulls import LOOK_FIRST, NULL
 from agentctl.check.place import at_key, at_value
 from agentctl.check.shapes import alternatives, misfit, type_names
 from agentctl.check.sites import Sites
-from agentctl.check.tool_types import parameters_of
+from agentctl.check.testing.fitting import unfit
+from agentctl.check.tools.types import parameters_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work
-from agentctl.check.limits import MANY, TurnLimits, as_duration, seconds, turn_limits
 from agentctl.check.place import at_value
-from agentctl.check.spending import Model, Spending
+from agentctl.check.runs.limits import MANY, TurnLimits, as_duration, seconds, turn_limits
+from agentctl.check.runs.spending import Model, Spending
 from agentctl.spec.finding import Finding
 
 

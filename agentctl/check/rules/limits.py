@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import END, SKIP, Graph, Work, mapping
-from agentctl.check.knots import is_loop, knots
-from agentctl.check.limits import MANY, MAX_TURNS, as_duration, turn_limits
-from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
 from agentctl.check.reach import edges_of, entries_of, reachable
 from agentctl.check.rules.last_node import reserve_too_small
-from agentctl.check.spending import Spending
+from agentctl.check.runs.knots import is_loop, knots
+from agentctl.check.runs.limits import MANY, MAX_TURNS, as_duration, turn_limits
+from agentctl.check.runs.loops import Loops
+from agentctl.check.runs.spending import Spending
 from agentctl.spec.finding import Finding, Keys
 
 _GROWS = ("append", "extend", "union")

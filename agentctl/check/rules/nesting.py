@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentctl.check.calls import Call, Thing, Waiting, calls_of, graphs_with_background
 from agentctl.check.flow import FileModel, Graph, Save, Work, mapping, result_saves, text
 from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.reach import circles
+from agentctl.check.tools.calls import Call, Thing, Waiting, calls_of, graphs_with_background
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
 

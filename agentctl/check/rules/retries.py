@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from agentctl.check.calls import Thing, thing_of
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work, mapping
 from agentctl.check.place import at_value
-from agentctl.check.tooling import OWN_KINDS
+from agentctl.check.tools.calls import Thing, thing_of
+from agentctl.check.tools.tooling import OWN_KINDS
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 

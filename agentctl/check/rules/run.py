@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from agentctl.check.bounds import RunBounds, run_bounds
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, read_flow
-from agentctl.check.limits import MANY
-from agentctl.check.loops import Loops
 from agentctl.check.place import at_key, at_value
+from agentctl.check.runs.bounds import RunBounds, run_bounds
+from agentctl.check.runs.limits import MANY
+from agentctl.check.runs.loops import Loops
 from agentctl.check.sites import Sites
 from agentctl.check.worlds import has_too_many_worlds, most_worlds
 from agentctl.spec.finding import Finding

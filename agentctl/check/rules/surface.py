@@ -9,7 +9,7 @@ from agentctl.check.flow import FileModel, text
 from agentctl.check.place import at_value
 from agentctl.check.rules.nesting import unknown_graph
 from agentctl.check.rules.references import unknown_agent, unknown_tier, unknown_tool
-from agentctl.check.surface import digest_of, signed_digest, surface_of, varied_files
+from agentctl.check.surface.data import digest_of, signed_digest, surface_of, varied_files
 from agentctl.check.worlds import has_too_many_worlds
 from agentctl.spec.finding import Finding
 from agentctl.spec.overlay import all_overrides, applies

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from agentctl.check.facts import Facts
-from agentctl.check.fitting import Unfit, unfit, unfit_expectation
 from agentctl.check.flow import END, Field, mapping, names_in, placed_names
 from agentctl.check.place import at_key, at_value, did_you_mean
-from agentctl.check.testing import KINDS, SECTIONS, Named, Reach, Testing, Trial
-from agentctl.check.tool_types import parameters_of
-from agentctl.check.walk import Walk, misstep
+from agentctl.check.testing.fitting import Unfit, unfit, unfit_expectation
+from agentctl.check.testing.trial import KINDS, SECTIONS, Named, Reach, Testing, Trial
+from agentctl.check.testing.walk import Walk, misstep
+from agentctl.check.tools.types import parameters_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
@@ -27,7 +27,7 @@ def problems_of_tests(facts: Facts) -> Iterator[Finding]:
 
 def what_no_test_takes(facts: Facts) -> Iterator[Finding]:
     """N906: nodes, arms of routers and of errors that no test takes."""
-    from agentctl.check.untaken import untaken  # asked for with -v only
+    from agentctl.check.testing.untaken import untaken  # asked for with -v only
 
     for word in untaken(Testing(facts)):
         at = at_key if word.at_key else at_value

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, text
-from agentctl.check.limits import (
+from agentctl.check.place import at_key, at_value
+from agentctl.check.runs.limits import (
     ATTEMPTS,
     MODEL_TIMEOUT,
     TOOL_TIMEOUT,
@@ -15,7 +16,6 @@ from agentctl.check.limits import (
     seconds,
     turn_limits,
 )
-from agentctl.check.place import at_key, at_value
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 

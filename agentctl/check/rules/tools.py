@@ -9,7 +9,7 @@ from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, names_in, text
 from agentctl.check.place import at_key, at_value
 from agentctl.check.shapes import described, type_names
-from agentctl.check.tool_types import parameters_of
+from agentctl.check.tools.types import parameters_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest

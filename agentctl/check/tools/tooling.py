@@ -10,9 +10,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from agentctl.check.calls import Call, Thing, calls_of
 from agentctl.check.flow import FileModel, mapping, names_in, text
-from agentctl.check.name_sets import NameSet
+from agentctl.check.tools.calls import Call, Thing, calls_of
+from agentctl.check.tools.name_sets import NameSet
 from agentctl.json import Json
 
 Effect = Literal["pure", "read", "write"]

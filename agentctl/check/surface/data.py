@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agentctl.check.calls import Call, Thing
 from agentctl.check.flow import FileModel, mapping, names_in, read_flow, text, texts_in
-from agentctl.check.tooling import OWN_KINDS, Tier, Tooling
+from agentctl.check.tools.calls import Call, Thing
+from agentctl.check.tools.tooling import OWN_KINDS, Tier, Tooling
 from agentctl.json import Json, canonical, digest
 from agentctl.spec.finding import Keys
 from agentctl.spec.overlay import variants_of

@@ -8,8 +8,8 @@ from functools import cached_property
 from msgspec import Struct
 
 from agentctl.check.flow import END
-from agentctl.check.knots import Knot, is_loop, knots
 from agentctl.check.reach import Edges, reachable
+from agentctl.check.runs.knots import Knot, is_loop, knots
 
 FUEL = 20_000
 """Steps of a walk that is tried."""

@@ -7,13 +7,13 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from agentctl.check.calls import agent_thing
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work, mapping, names_in, summary_of, text
 from agentctl.check.groups import DEFAULT, OWN_MODELS
-from agentctl.check.limits import ATTEMPTS, MANY, MAX_TURNS, attempts_of
-from agentctl.check.steps import plus
-from agentctl.check.tooling import Tier
+from agentctl.check.runs.limits import ATTEMPTS, MANY, MAX_TURNS, attempts_of
+from agentctl.check.runs.steps import plus
+from agentctl.check.tools.calls import agent_thing
+from agentctl.check.tools.tooling import Tier
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
 

@@ -8,8 +8,8 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from agentctl.check.flow import END
-from agentctl.check.knots import Knot, is_loop, knots
 from agentctl.check.reach import Edges, reachable, turned
+from agentctl.check.runs.knots import Knot, is_loop, knots
 
 FUEL = 20_000
 """Steps that the search for a longest way may take: some 10 ms."""

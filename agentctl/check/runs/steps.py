@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
-from agentctl.check.calls import calls_of
 from agentctl.check.flow import SKIP, FileModel, Graph, Work, text
-from agentctl.check.knots import is_loop, knots
-from agentctl.check.limits import MANY, attempts_of
 from agentctl.check.reach import circles, edges_of
 from agentctl.check.rules.graph import has_gaps
+from agentctl.check.runs.knots import is_loop, knots
+from agentctl.check.runs.limits import MANY, attempts_of
+from agentctl.check.runs.ways import FUEL, Way, longest_way, shortest_way
+from agentctl.check.runs.worst_case import WorstCase
 from agentctl.check.sites import Sites
-from agentctl.check.ways import FUEL, Way, longest_way, shortest_way
-from agentctl.check.worst_case import WorstCase
+from agentctl.check.tools.calls import calls_of
 
 Totals = Mapping[str, int | None]
 """A number for each graph by its name; None where it has no bound."""

@@ -23,11 +23,11 @@ from msgspec import Struct
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import Work
-from agentctl.check.limits import MANY, TurnLimits, turn_limits
 from agentctl.check.reach import edges_of, entries_of, reachable
-from agentctl.check.spending import Spending, agent_calls, tool_calls
-from agentctl.check.steps import Steps, Totals, plus, times
-from agentctl.check.tooling import Tier
+from agentctl.check.runs.limits import MANY, TurnLimits, turn_limits
+from agentctl.check.runs.spending import Spending, agent_calls, tool_calls
+from agentctl.check.runs.steps import Steps, Totals, plus, times
+from agentctl.check.tools.tooling import Tier
 
 
 class RunBounds(Struct, frozen=True):

@@ -10,9 +10,9 @@ from typing import Literal
 from msgspec import Struct
 
 from agentctl.check.flow import END, SKIP, Graph, Target, Work, mapping, text, texts_in
-from agentctl.check.limits import turn_limits
+from agentctl.check.runs.limits import turn_limits
 from agentctl.check.shapes import value_text
-from agentctl.check.testing import Named, Testing, Trial
+from agentctl.check.testing.trial import Named, Testing, Trial
 from agentctl.expressions import ExpressionError, is_template
 from agentctl.json import Json
 from agentctl.spec.finding import Keys

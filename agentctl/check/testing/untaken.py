@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from agentctl.check.flow import END, Graph, Target, Work, text
-from agentctl.check.testing import Testing, Trial
-from agentctl.check.walk import Known, Step, Walk, common
+from agentctl.check.testing.trial import Testing, Trial
+from agentctl.check.testing.walk import Known, Step, Walk, common
 from agentctl.spec.finding import Keys
 
 _MOST_STEPS = 300_000

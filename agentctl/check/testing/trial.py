@@ -9,10 +9,10 @@ from typing import Literal, assert_never
 from msgspec import Struct
 
 from agentctl.check.answers import answer_of, answer_of_tool
-from agentctl.check.calls import Thing, agent_thing
 from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, Graph, Work, mapping, summary_of, text, texts_in
 from agentctl.check.sites import answer_schema
+from agentctl.check.tools.calls import Thing, agent_thing
 from agentctl.expressions import Expression, compile_bare
 from agentctl.json import Json
 from agentctl.spec.document import Document

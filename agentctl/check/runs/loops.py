@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import END, SKIP, Graph, Work
-from agentctl.check.knots import is_loop, knots
-from agentctl.check.limits import TurnLimits, turn_limits
 from agentctl.check.reach import Edges, edges_of, reachable, turned
 from agentctl.check.rules.graph import has_gaps
-from agentctl.check.spending import Spending
-from agentctl.check.steps import Steps, start_of
+from agentctl.check.runs.knots import is_loop, knots
+from agentctl.check.runs.limits import TurnLimits, turn_limits
+from agentctl.check.runs.spending import Spending
+from agentctl.check.runs.steps import Steps, start_of
 
 
 class Loop(Struct, frozen=True):
