@@ -21,7 +21,9 @@ _LOOKS_LIKE_A_CODE = re.compile(r"[A-Za-z]\d+")
 def explain(
     code: Annotated[
         str,
-        typer.Argument(metavar="[CODE]", help="Such as E410; or a key, such as limits.recursion."),
+        typer.Argument(
+            metavar="[CODE]", help="Such as E410; or a key or word, such as limits.recursion, save, Node."
+        ),
     ] = "",
 ) -> None:
     """Say what a finding or a key means. Without a code: every code by family."""
@@ -48,13 +50,13 @@ def _page(code: str) -> str:
 
 
 def _key(path: str) -> str:
-    from agentctl.spec.reference import entries, entry_text, key_paths
+    from agentctl.spec.explained import explained, names
 
-    found = entries(path)
-    if not found:
-        near = get_close_matches(path, key_paths(), n=1)
+    found = explained(path)
+    if found is None:
+        near = get_close_matches(path, names(), n=1)
         hint = (
             f"did you mean `{near[0]}`?" if near else "a code looks like E410, a key like `limits.recursion`"
         )
         raise UsageError(f"there is no finding and no key `{path}`", hint=hint)
-    return "\n".join(entry_text(at, key) for at, key in found)
+    return found

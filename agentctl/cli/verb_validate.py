@@ -51,7 +51,12 @@ def validate(
         bool, typer.Option("--surface", help="Print what the tools may do, and who may call them.")
     ] = False,
 ) -> int:
-    """Check files without running anything they name. Silent when all is well."""
+    """Check files without running anything they name. Silent when all is well.
+
+    Exits with 0 then, with 1 for errors (--strict: or warnings), with 2 when something could not be read or no graph
+    was found. `agentctl explain CODE` shows what a finding means; a comment
+    `# agentctl: allow CODE because REASON` at its line silences it.
+    """
     if surface:
         if fix or diff or output is not None:
             raise UsageError("`--surface` prints what is there; it goes with none of --fix, --diff, --output")

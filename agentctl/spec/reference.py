@@ -66,7 +66,7 @@ def entries(path: str) -> tuple[tuple[str, Key], ...]:
     found = []
     for place in places():
         for key in place.keys:
-            at = next((at for at in _paths_of(place, key) if _fits(at.split("."), wanted)), None)
+            at = next((at for at in paths_of(place, key) if _fits(at.split("."), wanted)), None)
             if at is not None:
                 found.append((at, key))
     return tuple(found)
@@ -74,7 +74,7 @@ def entries(path: str) -> tuple[tuple[str, Key], ...]:
 
 def key_paths() -> tuple[str, ...]:
     """The full path of every key."""
-    return tuple(path for place in places() for key in place.keys for path in _paths_of(place, key))
+    return tuple(path for place in places() for key in place.keys for path in paths_of(place, key))
 
 
 def keys_text() -> str:
@@ -89,18 +89,8 @@ def keys_text() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def entry_text(path: str, key: Key) -> str:
-    """One key for the terminal."""
-    lines = [f"{path}: {key.meaning}", "", f"takes     {key.takes}"]
-    if key.need:
-        lines.append(key.need if key.need == "needed" else f"default   {key.need}")
-    if key.goes_with:
-        lines.append(f"goes with {listed(key.goes_with, 'or')}")
-    lines += [f"example   {example}" for example in key.examples]
-    return "\n".join(lines) + "\n"
-
-
-def _paths_of(place: Place, key: Key) -> Iterator[str]:
+def paths_of(place: Place, key: Key) -> Iterator[str]:
+    """Where a key of a mapping stands, the shortest path first."""
     for path in place.paths:
         yield f"{path}.{key.name}" if path else key.name
 

@@ -118,3 +118,23 @@ def test_a_new_project_has_the_schema_that_its_first_line_names(template: str, t
     first = (tmp_path / "graph.yaml").read_text().splitlines()[0]
     named = first.partition("# yaml-language-server: $schema=")[2]
     assert (tmp_path / named).read_text() == schema_text()
+
+
+def test_a_name_alone_is_every_key_of_that_name(capsys: Captured) -> None:
+    assert run(["explain", "max_calls"]) == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"^(\S+): ", shown, re.MULTILINE) == [
+        "tools.NAME.max_calls",
+        "tiers.levels.NAME.max_calls",
+    ]
+
+
+def test_what_a_key_takes_is_explained_too(capsys: Captured) -> None:
+    assert run(["explain", "nodes"]) == 0
+    assert "\nsee       `agentctl explain Node`\n" in capsys.readouterr().out
+    assert run(["explain", "Node"]) == 0
+    shown = capsys.readouterr().out
+    assert "\nat  nodes.NAME\n" in shown
+    assert re.search(r"\n  save +Where the result goes", shown)
+    assert run(["explain", "Duration"]) == 0
+    assert "\nexample   1h30m\n" in capsys.readouterr().out
