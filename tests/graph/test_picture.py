@@ -189,3 +189,11 @@ def test_a_thousand_nodes_take_seconds() -> None:
     begun = process_time()
     ElementTree.fromstring(as_svg(shown))
     assert process_time() - begun < 5
+
+
+def test_a_tree_of_a_long_chain_grows_in_step_with_it() -> None:
+    last = 2_000
+    nodes = {f"n{at}": {"ask": "?", "then": f"n{at + 1}" if at < last else "end"} for at in range(last + 1)}
+    lines = as_tree(picture(start="n0", nodes=nodes)).splitlines()
+    assert [line.split()[1] for line in lines if "─ n" in line] == [*nodes]
+    assert max(map(len, lines)) < 200

@@ -5,6 +5,9 @@ from __future__ import annotations
 from agentctl.graph.picture.data import Graph, Picture, Place, Way
 from agentctl.graph.picture.words import short
 
+_DEEPEST = 120
+"""Columns of indentation: what lies deeper is drawn at that depth, or a chain of thousands would fill a disk."""
+
 
 def as_tree(picture: Picture) -> str:
     """The graphs as trees from their starts. A place is drawn out once, where it is first met."""
@@ -40,7 +43,7 @@ class _Tree:
         while stack:
             way, indent, last = stack.pop()
             lines.append(f"{indent}{'└─' if last else '├─'} {self._says(way)}")
-            inner = indent + ("   " if last else "│  ")
+            inner = indent + ("   " if last else "│  ") if len(indent) < _DEEPEST else indent
             place = self.places[way.target]
             if place.id in self.drawn or place.kind in ("end", "unknown") or way.skips:
                 continue
