@@ -101,7 +101,7 @@ def test_a_text_that_is_written_in_another_way_than_it_reads_is_left_alone(tmp_p
 def test_a_word_that_is_of_the_wrong_type_is_not_quoted(tmp_path: Path) -> None:
     text = "agentctl: 1\nname: x\nenv: {KEY: {secret: yes}}\nstart: a\nnodes: {a: {ask: Who, then: end}}\n"
     file = written(tmp_path, text)
-    assert {one.code for one in check_file(file)} >= {"Y008", "S102"}
+    assert "Y008" not in {one.code for one in check_file(file)}  # S102 says what belongs there
     assert after(file) in (text, text.replace("yes", "true"))
 
 

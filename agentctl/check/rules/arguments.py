@@ -15,6 +15,7 @@ from agentctl.check.nulls import LOOK_FIRST, NULL
 from agentctl.check.place import at_key, at_value
 from agentctl.check.shapes import alternatives, misfit, type_names
 from agentctl.check.sites import Sites
+from agentctl.check.slips import excused
 from agentctl.check.testing.fitting import unfit
 from agentctl.check.tools.types import parameters_of
 from agentctl.json import Json
@@ -80,9 +81,10 @@ def type_of_argument(facts: Facts) -> Iterator[Finding]:
 def missing_argument(facts: Facts) -> Iterator[Finding]:
     """T505: an argument that the tool needs is not given."""
     for call in _calls(facts):
-        misspelt = set(call.unknown.values())
-        for name in call.parameters.get("required", ()):
-            if name not in call.given and name not in misspelt:
+        needed = [name for name in call.parameters.get("required", ()) if name not in call.given]
+        misspelt = excused(call.unknown, call.known, needed)
+        for name in needed:
+            if name not in misspelt:
                 message = f"tool `{call.tool}` needs the argument `{name}`"
                 hint = f"add `{name}:` under `args:`"
                 yield at_value(facts.document, "T505", (*call.work.keys, "tool"), message, hint)

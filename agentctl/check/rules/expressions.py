@@ -10,11 +10,13 @@ from agentctl.check.flow import FileModel, Graph, mapping, text
 from agentctl.check.groups import OWN_MODELS
 from agentctl.check.place import at_key, at_value, at_word, did_you_mean, mend_word
 from agentctl.check.sites import Site, Sites
+from agentctl.check.slips import excused
 from agentctl.check.traffic import UNREADABLE, named_fields
 from agentctl.json import Json
 from agentctl.spec.finding import Finding
-from agentctl.spec.nearest import nearest
 
+_OWN_KEY = "OPENAI_API_KEY"
+"""What is read where a file does not say."""
 _VARIABLE = re.compile(r"""env(?:\.|\[["'])(\w+)""")
 
 
@@ -69,8 +71,9 @@ def env_never_used(file: FileModel, sites: Sites) -> Iterator[Finding]:
     used |= {match[1] for site in sites.all for match in _read_where_it_may_not(site)}
     used |= {_default_key_of(model) for _, model in file.entries("models")}
     if any("/" in written for written in _written_models(file)):
-        used.add("OPENAI_API_KEY")
-    misspelt = {nearest(name, declared) for name in used if name not in declared}
+        used.add(_OWN_KEY)
+    strange = [name for name in used if name and name not in declared and name != _OWN_KEY]
+    misspelt = excused(strange, declared, declared.keys() - used)
     for name, body in declared.items():
         required = mapping(body).get("required") is True
         if name not in used and name not in misspelt and not required:
@@ -94,7 +97,7 @@ def _default_key_of(model: Mapping[str, Json]) -> str:
     """The variable a model reads when `api_key` is left out."""
     is_openai = str(model.get("model", "")).startswith("openai/")
     is_openai |= "/" not in str(model.get("model", "local/")) and model.get("model") not in OWN_MODELS  # M605
-    return "OPENAI_API_KEY" if is_openai and "api_key" not in model else ""
+    return _OWN_KEY if is_openai and "api_key" not in model else ""
 
 
 def _written_models(file: FileModel) -> Iterator[str]:

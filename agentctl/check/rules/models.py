@@ -11,9 +11,9 @@ from agentctl.check.place import at_key, at_value, at_word, did_you_mean
 from agentctl.check.reach import circles, turned
 from agentctl.check.shapes import alternatives, closed_values, described, type_names, value_text
 from agentctl.check.sites import answer_schema
+from agentctl.check.slips import excused
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
-from agentctl.spec.nearest import nearest
 from agentctl.spec.types import is_whole_object
 
 _MAY_CLOSE = frozenset(("pattern", "$ref", "allOf", "not", "if", "prefixItems"))
@@ -89,7 +89,8 @@ def model_never_used(facts: Facts) -> Iterator[Finding]:
     """M610: a model that nothing uses."""
     models = facts.file.section("models")
     named = _named(facts)
-    misspelt = {nearest(name, models) for name in named if name not in models}
+    lost = [name for name in named if name not in models and "/" not in name and name not in OWN_MODELS]
+    misspelt = excused(lost, models, models.keys() - named)
     used = named | misspelt | OWN_MODELS  # a file that gives one of those is G202's business
     for name in models:
         is_shared = facts.document.key(("models", name))[0] != facts.document.path

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from agentctl.check.flow import FileModel, Graph, Save, Work, mapping, result_saves, text
 from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.reach import circles
+from agentctl.check.slips import excused
 from agentctl.check.tools.calls import Call, Thing, Waiting, calls_of, graphs_with_background
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
@@ -41,10 +42,14 @@ def missing_input(file: FileModel) -> Iterator[Finding]:
     """G222: a nested graph is not given what it needs."""
     for work, graph in _nested_runs(file):
         given = mapping(work.data.get("input"))
-        misspelt = {nearest(name, graph.inputs) for name in given if name not in graph.inputs}
-        for name in graph.inputs:
-            field = graph.fields.get(name)
-            if name in given or name in misspelt or field is None or field.starts_filled:
+        needed = [
+            name
+            for name in graph.inputs
+            if name not in given and name in graph.fields and not graph.fields[name].starts_filled
+        ]
+        strange = [name for name in given if name not in graph.inputs]
+        for name in needed:
+            if name in excused(strange, graph.inputs, needed):
                 continue
             message = f"graph `{graph.name}` needs the input `{name}`, which has no default"
             yield at_value(

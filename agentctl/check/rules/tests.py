@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from agentctl.check.facts import Facts
-from agentctl.check.flow import END, Field, mapping, names_in, placed_names
+from agentctl.check.flow import END, Field, Graph, mapping, names_in, placed_names
 from agentctl.check.place import at_key, at_value, did_you_mean
+from agentctl.check.runs.limits import turn_limits
+from agentctl.check.slips import excused
 from agentctl.check.testing.fitting import Unfit, unfit, unfit_expectation
 from agentctl.check.testing.trial import KINDS, SECTIONS, Named, Reach, Testing, Trial
 from agentctl.check.testing.walk import Walk, misstep
@@ -55,10 +57,14 @@ def missing_input(testing: Testing) -> Iterator[Finding]:
         given = testing.given(trial)
         if given is None:
             continue
-        misspelt = {nearest(name, trial.graph.inputs) for name in given if name not in trial.graph.inputs}
-        for name in trial.graph.inputs:
-            field = trial.graph.fields.get(name)
-            if name not in given and name not in misspelt and _must_be_given(field):
+        needed = [
+            name
+            for name in trial.graph.inputs
+            if name not in given and _must_be_given(trial.graph.fields.get(name))
+        ]
+        misspelt = excused(sorted(given.difference(trial.graph.inputs)), trial.graph.inputs, needed)
+        for name in needed:
+            if name not in misspelt:
                 keys = (*trial.keys, "input") if "input" in trial.data else trial.keys
                 message = f"{trial.graph.title} needs the input `{name}`, which has no default"
                 yield at_key(testing.document, "N901", keys, message, f"add `{name}:` under `input:`")
@@ -85,6 +91,8 @@ def stub_that_cannot_be(testing: Testing) -> Iterator[Finding]:
     for trial in testing.trials:
         for word, value in trial.part("stub").items():
             named = next(iter(testing.reach(trial.graph).meanings(word)), None)
+            if _problem_of_name(testing, trial, word) is not None:
+                continue
             if named is None or is_fault(value) or testing.is_overlaid(f"{named.kind}s", named.name):
                 continue
             keys = (*trial.keys, "stub", word)
@@ -160,6 +168,8 @@ def route_that_cannot_be(testing: Testing) -> Iterator[Finding]:
         route = trial.route
         if route is None or not all(name in trial.graph.nodes for name in route):
             continue
+        if trial.graph.has_lost_targets or _is_too_short(testing, trial.graph):
+            continue
         wrong = misstep(Walk(testing, trial, trial.graph), route)
         if wrong is not None:
             keys = (*trial.keys, "expect", "route")
@@ -187,6 +197,13 @@ def expectation_that_cannot_be(testing: Testing) -> Iterator[Finding]:
             else:
                 yield from _cannot_hold(testing, trial, name, value, keys)
         yield from _calls_that_cannot_be(testing, trial)
+
+
+def _is_too_short(testing: Testing, graph: Graph) -> bool:
+    """Whether no turn of the file's own graph can come to `end`, of which L701 speaks."""
+    shortest = testing.facts.steps.shortest.get("")
+    most = turn_limits(testing.file.data).recursion
+    return not graph.name and shortest is not None and shortest.weight > most
 
 
 def _told(testing: Testing, code: str, whose: str, wrong: Iterator[Unfit]) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, mapping, names_in, summary_of, text
 from agentctl.check.place import at_key
+from agentctl.check.slips import excused
 from agentctl.spec.finding import Finding
-from agentctl.spec.nearest import nearest
 
 _SECTIONS = {"agent": "agents", "tool": "tools", "graph": "graphs"}
 """By the verb that names an entry of them."""
@@ -37,7 +37,7 @@ def _unused(file: FileModel, section: str, named: set[str]) -> Iterator[str]:
     """
     known = file.section(section)
     named = named | (_misplaced(file) & known.keys())
-    misspelt = {nearest(name, known) for name in named - known.keys()}
+    misspelt = excused(named - known.keys(), known, known.keys() - named)
     for name in known:
         is_own = file.document.key((section, name))[0] == file.document.path
         if name not in named and name not in misspelt and is_own:

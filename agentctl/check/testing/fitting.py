@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from agentctl.check.shapes import alternatives, closed_values, described, value_text
+from agentctl.check.slips import excused
 from agentctl.json import Json, encode, type_name
 from agentctl.spec.fault import told
 from agentctl.spec.finding import Keys
@@ -77,18 +78,20 @@ def _unfit_one(value: Json, schema: Json, keys: Keys, *, is_partial: bool) -> It
 def _unfit_keys(value: Mapping[str, Json], schema: Json, keys: Keys, *, is_partial: bool) -> Iterator[Unfit]:
     known = schema.get("properties")
     known = known if isinstance(known, dict) else {}
-    meant = set()
+    strange = []
     for key, part in value.items():
         if key in known:
             yield from _unfit(part, known[key], (*keys, key), is_partial=is_partial)
         elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
             near = nearest(key, known)
-            meant.add(near)
+            strange.append(key)
             hint = f"did you mean `{near}`?" if near else _keys_there(known)
             yield Unfit((*keys, key), f"there is no key {told(key)}", hint, at_key=True)
     required = () if is_partial else schema.get("required", ())
-    for key in required:
-        if key not in value and key not in meant:
+    needed = [key for key in required if key not in value]
+    meant = excused(strange, known, needed)
+    for key in needed:
+        if key not in meant:
             wanted = described(known.get(key, {}))
             hint = f"add `{key}:`" if wanted == "anything" else f"add `{key}:`, which is {wanted}"
             yield Unfit(keys, f"{told(value)} lacks `{key}`", hint)
