@@ -18,8 +18,8 @@ _WORDS_OF_TRUTH = {
     **dict.fromkeys(("yes", "on", "y", "1", "t"), "true"),
     **dict.fromkeys(("no", "off", "n", "0", "f"), "false"),
 }
-_MOST_MEANT = 100
-"""Keys of one router for which the value that was meant is looked for: none has that many slips."""
+_MANY = 500
+"""Values without a place, from which on it is not asked which of them was meant: no router has that many slips."""
 
 
 class Router(Struct, frozen=True):
@@ -84,7 +84,7 @@ def impossible_keys(router: Router, sites: Sites) -> Mapping[str, str | None]:
     for key in table:
         if key not in texts:
             word = _WORDS_OF_TRUTH.get(key.lower()) if True in values or False in values else None
-            found[key] = word if word in free else nearest(key, free) if len(found) < _MOST_MEANT else None
+            found[key] = word if word in free else nearest(key, free) if len(free) < _MANY else None
             free.pop(found[key] or "", None)
     return found
 

@@ -18,7 +18,8 @@ _SHAPED = r"""
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
     """
 _NAMED = r"""(?ix) \b \w* (?:api[_-]?key|secret|token|passw(?:or)?d|authorization) \b ["']? \s* : \s*
-    ["']? (?:(?:bearer|basic|token)\s+)? ["']? (?P<value> (?!\$\{\{|none\b|true\b|false\b|[\[{]) (?=[^\s"',}]*\d) [^\s"',}]{8,} )"""
+    (?:[|>][-+\d]*\s+)? ["']? (?:(?:bearer|basic|token)\s+)? ["']? (?P<value> (?!\$\{\{|none\b|true\b|false\b|[\[{]) (?=[^\s"',}]*\d) [^\s"',}]{8,} )"""
+_TELLING, _MOST_NAMED = 12, 1000
 _RANDOM = 2.7
 """Bits for each character, from which on a text reads like chance."""
 _RUN = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{8,}")
@@ -28,9 +29,29 @@ _RUN = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{8,}")
 @lru_cache(maxsize=64)  # of a long line with many findings each would go through it again
 def masked(text: str) -> str:
     """The text with what may be a secret starred out, as long as before. Rather too much than too little."""
+    pieces, done = [], 0
     for start, end in sorted(_places(text)):
-        text = text[: start + 3] + "*" * (end - start - 3) + text[end:]
-    return text
+        start = max(start, done - 3)
+        if end > done:
+            pieces += [text[done : start + 3], "*" * (end - start - 3)]
+            done = end
+    return "".join([*pieces, text[done:]])
+
+
+def named_secrets(text: str) -> re.Pattern[str] | None:
+    """What finds the values that a text calls a key, a token or a password, wherever they are said without that name.
+
+    Told of in a message they may be cut short, so that their beginnings are looked for.
+    """
+    beginnings = {match["value"][:_TELLING] for match in re.finditer(_NAMED, text)}
+    if not beginnings or len(beginnings) > _MOST_NAMED:
+        return None
+    return re.compile(f"(?:{'|'.join(map(re.escape, sorted(beginnings)))})[^\\s\"'`,}}]*")
+
+
+def starred(found: re.Match[str]) -> str:
+    """What was found, starred out but for its beginning."""
+    return f"{found[0][:3]}{'*' * (len(found[0]) - 3)}"
 
 
 def secrets_in(text: str) -> Iterator[tuple[int, int]]:

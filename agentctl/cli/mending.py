@@ -15,6 +15,7 @@ from agentctl.check.mend import Mended, mend
 from agentctl.check.reports.masking import masked, shown_path
 from agentctl.check.reports.result import Result, Unread
 from agentctl.check.reports.text import plural
+from agentctl.check.secrets import named_secrets, starred
 from agentctl.check.selection import Selection
 from agentctl.cli.streams import complain, in_colour, say
 from agentctl.errors import UsageError
@@ -42,9 +43,10 @@ def show_mends(files: Files, selection: Selection) -> tuple[Result, bool]:
     """Print what the mends change as a unified diff, which keeps secrets starred out; what would be left."""
     mended = _mended(files, selection)
     for file, before in mended.before.items():
-        name = shown_path(file, Path.cwd())
+        name, secrets = shown_path(file, Path.cwd()), named_secrets(before)
         for line in _diff(before, mended.after(file), name):
-            sys.stdout.write(_coloured(neutral(masked(line))))
+            shown = secrets.sub(starred, masked(line)) if secrets else masked(line)
+            sys.stdout.write(_coloured(neutral(shown)))
     left = check_files(mended.files, selection)
     if mended.counts:
         say(f"would mend {_in_files(mended.counts)}")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from agentctl.check.explain import explain
-from agentctl.check.reports.masking import fit_to_show, masked, plain, shown_fix, shown_path
+from agentctl.check.reports.masking import fit_to_show, plain, shown_fix, shown_path
 from agentctl.check.reports.result import Result, Unread
 from agentctl.check.reports.source import Lines
 from agentctl.check.severity import severity_of
@@ -122,7 +122,7 @@ def _fingerprint(finding: Finding, lines: list[str], base: Path) -> str:
     The number after it tells findings apart that are alike in all of this.
     """
     span = finding.span
-    line = masked(lines[span.line - 1]) if span.line <= len(lines) else ""
+    line = lines[span.line - 1] if span.line <= len(lines) else ""
     around = line[max(span.column - _AROUND, 0) : span.column + _AROUND]
     parts = (
         shown_path(finding.file, base),
@@ -158,7 +158,7 @@ def _snippet(span: Span, lines: list[str]) -> Json:
     """The span's text; a secret is looked for in the whole line, of which the span may be a part."""
     if span.line != span.end_line or span.line > len(lines):
         return {}
-    line = masked(lines[span.line - 1])
+    line = lines[span.line - 1]
     text = plain(line[span.column - 1 : span.end_column - 1])
     return {"snippet": {"text": text[:_WIDEST]}} if text else {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agentctl.check.reports.masking import fit_to_show, masked, plain, shown_path
+from agentctl.check.reports.masking import fit_to_show, plain, shown_path
 from agentctl.check.reports.result import Result
 from agentctl.check.reports.source import Lines
 from agentctl.spec.finding import Finding, Span
@@ -70,7 +70,7 @@ def _frame(lines: list[str], span: Span, paint: _Paint, tint: str) -> Iterator[s
     width = _gutter(span)
     last = min(span.end_line, span.line + _SHOWN_LINES - 1, len(lines))
     for number in range(span.line, last + 1):
-        text = masked(lines[number - 1])
+        text = lines[number - 1]
         start = span.column - 1 if number == span.line else len(text) - len(text.lstrip())
         end = span.end_column - 1 if number == span.end_line else len(text)
         shown, start, end = _cut(text, start, max(end, start + 1))

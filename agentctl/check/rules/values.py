@@ -14,7 +14,7 @@ from agentctl.json import Json
 from agentctl.spec.finding import Finding
 from agentctl.spec.nearest import sure_word
 
-_SHOWN_VALUES = 20
+_SHOWN_VALUES, _MANY_VALUES = 20, 500
 
 
 def value_it_cannot_have(file: FileModel, sites: Sites) -> Iterator[Finding]:
@@ -70,6 +70,7 @@ def _stray_value(field: Json, literal: Json) -> str | None:
 
 
 def _hint_for_value(word: str, values: tuple[Json, ...]) -> str:
-    texts = [value_text(value) for value in values]
-    listed = list_of(texts, _SHOWN_VALUES)
-    return did_you_mean(word, texts) or f"it is one of {listed}"
+    listed = list_of([value_text(value) for value in values[:_SHOWN_VALUES]], _SHOWN_VALUES)
+    more = f" and {len(values) - _SHOWN_VALUES:,} more" if len(values) > _SHOWN_VALUES else ""
+    near = did_you_mean(word, map(value_text, values)) if len(values) <= _MANY_VALUES else None
+    return near or f"it is one of {listed}{more}"
