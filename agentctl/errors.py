@@ -98,7 +98,21 @@ class ModelError(NodeError):
 
 
 class ToolError(NodeError):
-    """A tool call that failed, or a tool that cannot be called now."""
+    """A tool call that failed, or a tool that cannot be called now.
 
-    def __init__(self, error_class: ErrorClass, message: str, *, hint: str | None = None) -> None:
+    `retryable` is false where the same call would fail in the same way. `retry_after` is in seconds, when a server
+    said so.
+    """
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        message: str,
+        *,
+        hint: str | None = None,
+        retryable: bool = True,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(error_class, message, hint=hint, origin="tool")
+        self.retryable = retryable
+        self.retry_after = retry_after

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from dataclasses import dataclass
 
 
@@ -25,3 +27,23 @@ class Backoff:
         chance = random.random() if draw is None else draw
         jittered = min(self.ceiling, self.base * 2.0 ** (retry - 1)) * chance
         return max(jittered, retry_after or 0.0)
+
+
+def seconds_to_wait(retry_after: str | None) -> float | None:
+    """Seconds in a Retry-After header, which is a number or an HTTP date (RFC 9110, 10.2.3); None for neither."""
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return _seconds_until(retry_after)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str) -> float | None:
+    import email.utils  # 10 ms, for the few servers that send a date
+
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
+    except ValueError:
+        return None

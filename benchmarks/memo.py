@@ -62,6 +62,7 @@ def _hits(folder: Path) -> Round:
             code="code",
             idempotency_key=None,
             context=None,
+            run={},
             before=nothing,
             on_retry=lambda error, wait: None,
         )

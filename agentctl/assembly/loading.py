@@ -224,7 +224,10 @@ class LoadedGraph:
     def _open(self) -> Open:
         folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")
         memo = open_memo(folder) if self._remembers() else None
-        world = LiveWorld(self.graph, self.environment.values, self.providers, memo, memo_secret(folder))
+        known = self.environment
+        world = LiveWorld(
+            self.graph, known.values, self.providers, memo, memo_secret(folder), secrets=known.secrets
+        )
         sinks = (JsonLinesSink(folder / "events.jsonl"),) if self.graph.jsonl else ()
         return Open(open_thread_store(folder, durability=self.durability), world, sinks)
 

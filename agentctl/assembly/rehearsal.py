@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from agentctl.assembly.world import LiveWorld
 from agentctl.engine.reading import history_in
 from agentctl.engine.session import pending_refusal
 from agentctl.errors import AgentctlError
-from agentctl.graph.plan import AgentNode, Graph, ModelPlan, ToolNode, ToolPlan
+from agentctl.graph.plan import Graph, ModelPlan
 from agentctl.json import Json
 from agentctl.state import State
 from agentctl.store.folder import find_store
@@ -54,12 +54,14 @@ async def rehearse(
     abandon: bool = False,
     fetches: bool = False,
 ) -> Rehearsal:
-    """Look at everything `arun` would need: inputs, the thread, models, keys.
+    """Look at everything `arun` would need: inputs, the thread, models, keys, variables.
 
     `fetches` says that an embedded model which is missing is no problem: it would be fetched.
     """
-    models = await _models(graph, fetches=fetches)
-    problems: list[AgentctlError] = [model.problem for model in models if model.problem is not None]
+    world = LiveWorld(graph.graph, graph.environment.values, graph.providers, None, b"")
+    models = await _models(graph, world, fetches=fetches)
+    problems = [*_unset(graph.graph, world)]
+    problems += [model.problem for model in models if model.problem is not None]
     state, turn = State.fresh(graph.graph.fields), 1
     try:
         graph.check_inputs(inputs, new=thread is None)
@@ -72,20 +74,15 @@ async def rehearse(
     return Rehearsal(graph.graph, shown, turn, tuple(models), tuple(problems))
 
 
-def tools_of(graph: Graph) -> dict[str, ToolPlan]:
-    """The tools that nodes and their agents may call, in the order of the nodes."""
-    found: dict[str, ToolPlan] = {}
-    for node in graph.nodes.values():
-        match node:
-            case ToolNode(tool=tool):
-                found[tool.name] = tool
-            case AgentNode(agent=agent):
-                found |= {tool.name: tool for tool in agent.tools}
-    return found
+def _unset(graph: Graph, world: LiveWorld) -> Iterator[AgentctlError]:
+    for tool in graph.tools.values():
+        try:
+            world.check_tool(tool)
+        except AgentctlError as problem:
+            yield problem
 
 
-async def _models(graph: LoadedGraph, *, fetches: bool) -> list[ReadyModel]:
-    world = LiveWorld(graph.graph, graph.environment.values, graph.providers, None, b"")
+async def _models(graph: LoadedGraph, world: LiveWorld, *, fetches: bool) -> list[ReadyModel]:
     missing = bool(graph.missing_models())
     found = []
     for _, plan in sorted(graph.graph.models.items()):

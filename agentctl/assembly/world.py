@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Self
+from typing import Self, assert_never
 
 import msgspec
 
+from agentctl.engine.masking import Mask
 from agentctl.engine.world import Ask, OnRetry
 from agentctl.errors import CannotRun, StoreError
 from agentctl.expressions import Expression, ExpressionError
-from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
+from agentctl.graph.plan import CommandWork, Graph, HttpWork, ModelPlan, PythonWork, ToolPlan, Work
 from agentctl.json import Json, digest
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
@@ -25,7 +26,9 @@ from agentctl.spec.functions import read_function
 from agentctl.spec.reading import read_start
 from agentctl.store.protocols import Memo
 from agentctl.tools.call import Answered, Call, ToolCaller
-from agentctl.tools.code_digest import code_digest
+from agentctl.tools.code_digest import code_digest, files_digest
+from agentctl.tools.command import CommandTools
+from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
 from agentctl.tools.worker import PythonCall, WorkerPool
 
@@ -40,13 +43,17 @@ class LiveWorld:
         providers: ProviderPool,
         memo: Memo | None,
         secret: bytes,
+        secrets: Sequence[str] = (),
     ) -> None:
+        """`secret` is for memo keys; `secrets` are masked in what is quoted of servers and programs."""
         self._graph = graph
         self._names = {"env": dict(env)}
         self._providers = providers
         self._workers = WorkerPool()
         self._in_process = InProcessTools()
-        self._caller = ToolCaller(self._work, memo, secret)
+        self._http = HttpTools(env, Mask(secrets))
+        self._commands = CommandTools(env, Mask(secrets))
+        self._caller = ToolCaller(self._work, memo, secret, env)
         self._memo = memo
         self._code: dict[str, str] = {}
         self.ask: Ask | None = None
@@ -60,7 +67,9 @@ class LiveWorld:
         return seen
 
     async def prepare(self) -> None:
-        """Make the clients of the graph's models. Raises CannotRun for a missing key, UsageError."""
+        """Make the clients of the graph's models. Raises CannotRun for a missing key or variable, UsageError."""
+        for tool in self._graph.tools.values():
+            self.check_tool(tool)
         for model in self._graph.models.values():
             await self._providers.get(self._settings(model))
 
@@ -70,6 +79,15 @@ class LiveWorld:
         provider = await self._providers.get(settings)
         if isinstance(provider, Checkable):
             provider.check(settings.model)
+
+    def check_tool(self, tool: ToolPlan) -> None:
+        """Raises CannotRun where a call would, for a variable that is not set."""
+        missing = [name for name in tool.needs if name not in self._names["env"]]
+        if missing:
+            raise CannotRun(
+                f"tools.{tool.name} needs {', '.join(missing)}, which is not set",
+                hint="set it in the environment or in --env-file FILE",
+            )
 
     async def chat(
         self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: OnRetry
@@ -96,13 +114,7 @@ class LiveWorld:
         """See engine.World; read once, as a worker reads the code once."""
         known = self._code.get(tool.name)
         if known is None:
-            assert tool.function is not None
-            functions = [tool.function]
-            if tool.setup is not None:
-                functions.append(read_function(tool.function.folder, tool.setup))
-            project = self._graph.path.parent
-            known = digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
-            self._code[tool.name] = known
+            known = self._code[tool.name] = self._digest(tool.work)
         return known
 
     def now(self) -> float:
@@ -110,17 +122,49 @@ class LiveWorld:
         return time.time()
 
     async def close(self) -> None:
-        """End the workers and close the memo."""
+        """End the workers and commands, hang up, and close the memo."""
         await self._workers.close()
         await self._in_process.close()
+        await self._commands.close()
+        await self._http.close()
         if self._memo is not None:
             await self._memo.close()
 
+    def _digest(self, work: Work | None) -> str:
+        project = self._graph.path.parent
+        match work:
+            case PythonWork(function=function, setup=setup):
+                functions = [function]
+                if setup is not None:
+                    functions.append(read_function(function.folder, setup))
+                return digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
+            case CommandWork():
+                return files_digest(work.folder, work.files, project)
+            case HttpWork():
+                return ""  # a server's code is its own
+            case None:
+                raise AssertionError("a replay calls nothing")
+            case _:
+                assert_never(work)
+
     async def _work(self, call: Call) -> Json:
-        tool, function = call.tool, call.tool.function
-        assert function is not None
-        spec = PythonCall(function.file, function.name, function.folder, tool.setup, self.code_digest(tool))
-        pool = self._in_process if tool.in_process else self._workers
+        work = call.tool.work
+        match work:
+            case PythonWork():
+                return await self._python(work, call)
+            case HttpWork():
+                return await self._http.call(work, call)
+            case CommandWork():
+                return await self._commands.call(work, call)
+            case None:
+                raise AssertionError("a replay calls nothing")
+            case _:
+                assert_never(work)
+
+    async def _python(self, work: PythonWork, call: Call) -> Json:
+        tool, function = call.tool, work.function
+        spec = PythonCall(function.file, function.name, function.folder, work.setup, self.code_digest(tool))
+        pool = self._in_process if work.in_process else self._workers
         return await pool.call(
             spec,
             call.arguments,

@@ -34,8 +34,6 @@ def report(rehearsal: Rehearsal, *, thread: str | None, turns: int, as_json: boo
 
 
 def _as_json(rehearsal: Rehearsal, thread: str | None, turns: int) -> Json:
-    from agentctl.assembly.rehearsal import tools_of
-
     return {
         "v": 1,
         "graph": rehearsal.graph.name,
@@ -45,8 +43,8 @@ def _as_json(rehearsal: Rehearsal, thread: str | None, turns: int) -> Json:
         "inputs": dict(rehearsal.inputs),
         "models": [_model(model) for model in rehearsal.models],
         "tools": [
-            {"name": tool.name, "effect": tool.effect, "cache": tool.cache not in (None, 0)}
-            for tool in tools_of(rehearsal.graph).values()
+            {"name": tool.name, "effect": tool.effect, "cache": tool.cache not in (None, 0), **_work(tool)}
+            for tool in rehearsal.graph.tools.values()
         ],
         "nodes": [{"name": node.name, "kind": node.kind} for node in rehearsal.graph.nodes.values()],
         "limits": _limits(rehearsal.graph.limits),
@@ -59,8 +57,6 @@ def _as_json(rehearsal: Rehearsal, thread: str | None, turns: int) -> Json:
 
 
 def _as_text(rehearsal: Rehearsal, thread: str | None, turns: int) -> str:
-    from agentctl.assembly.rehearsal import tools_of
-
     graph = rehearsal.graph
     if turns > 1:
         what = f"{count(turns, 'turn')}, each on a thread of its own; the first:"
@@ -70,7 +66,7 @@ def _as_text(rehearsal: Rehearsal, thread: str | None, turns: int) -> str:
         f"{graph.name}: would run {what}\n",
         _rows("inputs", {name: compact(value) for name, value in rehearsal.inputs.items()}),
         _rows("models", {model.plan.name: _model_words(model) for model in rehearsal.models}),
-        _rows("tools", {name: _tool_words(tool) for name, tool in tools_of(graph).items()}),
+        _rows("tools", {name: _tool_words(tool) for name, tool in graph.tools.items()}),
         _rows("nodes", {name: _node_words(node) for name, node in graph.nodes.items()}),
         _rows("limits", _limit_words(graph.limits)),
     ]
@@ -100,9 +96,17 @@ def _model_words(model: ReadyModel) -> str:
     return f"{model.plan.reference}  {'to be fetched' if model.to_fetch else 'ready'}"
 
 
+def _work(tool: ToolPlan) -> dict[str, Json]:
+    """What a call of it would do, as the file says."""
+    kind = tool.work.kind if tool.work else ""
+    said = tool.definition.get(kind)
+    return {"kind": kind, "calls": " ".join(map(str, said)) if isinstance(said, list) else said}
+
+
 def _tool_words(tool: ToolPlan) -> str:
     kept = "" if tool.cache in (None, 0) else ", answered from the memo where it can be"
-    return f"{tool.effect}{kept}"
+    said = " ".join(map(str, _work(tool).values()))
+    return f"{tool.effect}{kept}" + (f": {said}" if tool.work and tool.work.kind != "python" else "")
 
 
 def _node_words(node: Node) -> str:

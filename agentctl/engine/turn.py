@@ -19,7 +19,7 @@ from agentctl.engine.tape import called_tool
 from agentctl.engine.world import World
 from agentctl.errors import AgentctlError, ToolError, UsageError
 from agentctl.events import EventStream
-from agentctl.graph.plan import AgentPlan, AskNode, Graph, ToolPlan
+from agentctl.graph.plan import AgentPlan, AskNode, Graph, PythonWork, ToolPlan
 from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.nodes.turn import Place
@@ -135,7 +135,8 @@ class Turn:
                 tenant=self.run["tenant"],
                 code=self.world.code_digest(tool) if tool.cache is not None else "",
                 idempotency_key=key,
-                context=self._context() if tool.function and tool.function.accepts_context else None,
+                context=self._context() if _accepts_context(tool) else None,
+                run=self.run,
                 before=partial(self._before_call, place, tool, arguments),
                 on_retry=partial(self._retry, "tool.retry", place, tool.name),
             )
@@ -274,6 +275,10 @@ class Turn:
             memo=memo is not None,
             error=error,
         )
+
+
+def _accepts_context(tool: ToolPlan) -> bool:
+    return isinstance(tool.work, PythonWork) and tool.work.function.accepts_context
 
 
 def _key_text(key: Json) -> str:

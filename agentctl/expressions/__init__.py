@@ -6,7 +6,7 @@ A text without any of these is itself, and Jinja2 is loaded only for one that ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from agentctl.expressions.braces import braces_in
@@ -32,6 +32,7 @@ __all__ = [
     "analyse_template",
     "compile_bare",
     "compile_template",
+    "compile_text",
     "compile_value",
     "is_template",
 ]
@@ -84,6 +85,20 @@ def compile_template(text: str) -> Expression:
     from agentctl.expressions import compile
 
     return compile.template(text)
+
+
+def compile_text(
+    text: str, escape: Callable[[str], str] = str, trusted: frozenset[str] = frozenset()
+) -> Expression:
+    """A text with `${{ … }}` that gives a text, whatever stands in it. Raises ExpressionError.
+
+    Each value is put in by `escape`, but for those of expressions that read nothing but `trusted` names.
+    """
+    if not is_template(text):
+        return _always(text)
+    from agentctl.expressions import compile
+
+    return compile.text(text, escape, trusted)
 
 
 def compile_value(value: Json) -> Expression:

@@ -49,6 +49,18 @@ def _bounded_by_the_stack(text: str) -> Iterator[None]:
         raise ExpressionError("the expression is nested too deeply", text=text, length=len(text)) from None
 
 
+def text(source: str, escape: Callable[[str], str], trusted: frozenset[str]) -> Compiled:
+    """A template whose values are escaped, but for those that read nothing but `trusted` names.
+
+    Raises ExpressionError for what is unreadable or not allowed.
+    """
+    with _bounded_by_the_stack(source):
+        parsed = _checked(parse_template(source))
+        compiler = _Compiler(parsed)
+        compiler.escape, compiler.trusted = escape, trusted
+        return compiler.compile_text(parsed.body)
+
+
 def value_of(parsed: Parsed, node: nodes.Node) -> Json:
     """The value of a part that reads nothing. Raises ExpressionError."""
     return _Compiler(parsed).compile_value(node)({})
@@ -80,6 +92,9 @@ def _checked(parsed: Parsed) -> Parsed:
 
 class _Compiler(ExpressionCode):
     """Builds one function: what it needs is gathered while its expression is written."""
+
+    escape: Callable[[str], str] | None = None
+    trusted: frozenset[str] = frozenset()
 
     def compile_value(self, node: nodes.Node) -> Compiled:
         result = self.hard(node)
@@ -139,7 +154,10 @@ class _Compiler(ExpressionCode):
     def _printed(self, part: nodes.Expr) -> ast.expr:
         if isinstance(part, nodes.TemplateData):
             return ast.Constant(part.data)
-        return self.at(part, self.help(values.text, self.hard(part)))
+        printed = self.help(values.text, self.hard(part))
+        if self.escape is not None and not self.trusted.issuperset(_names(part)):
+            printed = self.help(self.escape, printed, word="escape")
+        return self.at(part, printed)
 
     def _if(self, node: nodes.If) -> ast.stmt:
         otherwise = self._statements(node.else_) if node.else_ else []
@@ -175,6 +193,14 @@ class _Compiler(ExpressionCode):
         assert isinstance(node, nodes.Name)
         self.locals[node.name] = self.new("v")
         return store(self.locals[node.name])
+
+
+def _names(part: nodes.Expr) -> Iterator[str]:
+    """Those it reads, also of a loop around it."""
+    if isinstance(part, nodes.Name):
+        yield part.name
+    for name in part.find_all(nodes.Name):
+        yield name.name
 
 
 def _builds(node: nodes.Node) -> bool:

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from agentctl import units
 from agentctl.expressions import Expression, compile_bare, compile_template, compile_value
 from agentctl.graph.limits import limit_plan
+from agentctl.graph.parts import attempts, template
 from agentctl.graph.plan import (
     AgentNode,
     AgentPlan,
@@ -26,12 +27,12 @@ from agentctl.graph.plan import (
     ToolPlan,
     ValueRouter,
 )
+from agentctl.graph.tools import compile_tool
 from agentctl.graph.unsupported import refuse_unsupported
 from agentctl.json import Json, digest
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys
-from agentctl.spec.fits import first_problem, problems
-from agentctl.spec.functions import PythonFunction, read_function
+from agentctl.spec.fits import first_problem
 from agentctl.spec.model import (
     AgentSpec,
     Arm,
@@ -41,15 +42,12 @@ from agentctl.spec.model import (
     ModelSpec,
     NodeSpec,
     Price,
-    Retry,
-    ToolSpec,
 )
 from agentctl.spec.model import ValueRouter as ValueRouterSpec
-from agentctl.spec.types import fields_schema, state_field, to_schema
+from agentctl.spec.types import fields_schema, state_field
 from agentctl.state import FieldPlan
 
 DEFAULT_MODEL = "local"
-MAX_RESULT = 256 * 1024
 FILE_PROVIDERS = ("local", "scripted")
 """Providers whose models are files beside the graph."""
 
@@ -83,7 +81,11 @@ class _Compiler:
         spec = self.spec
         ids = spec.events.ids if spec.events and spec.events.ids else None
         sinks = (spec.events.sinks or []) if spec.events else []
-        self.tools = {name: self._tool(name, tool) for name, tool in (spec.tools or {}).items()}
+        recorded = self.recorded
+        self.tools = {
+            name: compile_tool(self.document, name, tool, None if recorded is None else recorded[name])
+            for name, tool in (spec.tools or {}).items()
+        }
         signatures = {name: [tool.parameters, tool.description] for name, tool in self.tools.items()}
         fields = {name: self._field(name, kind) for name, kind in (spec.state or {}).items()}
         return Graph(
@@ -99,8 +101,8 @@ class _Compiler:
             output=tuple(spec.output or ()),
             limits=limit_plan(spec.limits or Limits()),
             models=self._all_models(),
-            run_id=_template(ids.run) if ids else None,
-            thread_id=_template(ids.thread) if ids else None,
+            run_id=template(ids.run) if ids else None,
+            thread_id=template(ids.thread) if ids else None,
             jsonl=any(sink == "jsonl" for sink in sinks),
             schemas={name: state_field(kind).schema for name, kind in (spec.state or {}).items()},
             data=self.document.data,
@@ -127,16 +129,16 @@ class _Compiler:
             "then": spec.then,
             "save": _save(spec.save),
             "on_error": _error_routes(spec.on_error),
-            "attempts": _attempts(spec.retry, 1),
+            "attempts": attempts(spec.retry, 1),
             "timeout": None if spec.timeout is UNSET else units.seconds(spec.timeout),
             "max_visits": spec.max_visits or None,
         }
         if spec.agent is not UNSET:
             return AgentNode(
                 agent=self._agent(name, spec.agent),
-                prompt=_template(spec.prompt),
+                prompt=template(spec.prompt),
                 history=spec.history or None,
-                say=_template(spec.say),
+                say=template(spec.say),
                 **shared,
             )
         if spec.tool is not UNSET:
@@ -173,7 +175,7 @@ class _Compiler:
             prompt = self.document.prompt(keys)
             assert prompt is not None, "a checked document has the files it names"
             return compile_template(prompt)
-        return _template(text)
+        return template(text)
 
     def _all_models(self) -> dict[str, ModelPlan]:
         agents = list((self.spec.agents or {}).values())
@@ -195,52 +197,20 @@ class _Compiler:
             provider=provider,
             model=model,
             file=file,
-            base_url=_template(spec.base_url),
-            api_key=_template(spec.api_key),
+            base_url=template(spec.base_url),
+            api_key=template(spec.api_key),
             temperature=_or_none(spec.temperature),
             max_output_tokens=spec.max_output_tokens or None,
             reasoning=spec.reasoning or None,
             timeout=60.0 if spec.timeout is UNSET else units.seconds(spec.timeout),
-            attempts=_attempts(spec.retry, 3),
+            attempts=attempts(spec.retry, 3),
             price=_price(spec.price, provider),
             extra=spec.extra or {},
-        )
-
-    def _tool(self, name: str, spec: ToolSpec) -> ToolPlan:
-        function, parameters, description = self._signature(name, spec)
-        effect = spec.effect or "write"
-        return ToolPlan(
-            name=name,
-            function=function,
-            description=description,
-            parameters=parameters,
-            check_arguments=problems(parameters),
-            check_result=first_problem(to_schema(spec.returns) if spec.returns else {}),
-            effect=effect,
-            cache=_cache(spec.cache, effect),
-            timeout=30.0 if spec.timeout is UNSET else units.seconds(spec.timeout),
-            attempts=_attempts(spec.retry, 3 if effect != "write" or spec.idempotency_key else 1),
-            idempotency_key=_template(spec.idempotency_key),
-            in_process=bool(spec.in_process),
-            setup=spec.setup or None,
-            max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
-            max_calls=spec.max_calls or None,
-            definition=self.document.data["tools"][name],
         )
 
     def _folder(self, keys: Keys) -> Path:
         """Where the paths at some keys begin: beside the file that they stand in."""
         return self.document.value(keys)[0].parent
-
-    def _signature(self, name: str, spec: ToolSpec) -> tuple[PythonFunction | None, Json, str]:
-        """A tool's function, parameters and description: from the file, else from its code or the recording."""
-        if self.recorded is not None:
-            parameters, description = self.recorded[name]
-            return None, parameters, description
-        function = read_function(self._folder(("tools", name, "python")), str(spec.python))
-        # an empty mapping means no arguments, which is not the same as leaving it out
-        parameters = function.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
-        return function, parameters, spec.description or function.description
 
 
 def _router(name: str, spec: list[Arm] | ValueRouterSpec) -> Router:
@@ -257,10 +227,6 @@ def _arm(arm: Arm) -> tuple[Expression | None, str]:
 
 def _text(condition: Json) -> str:
     return str(condition).lower() if isinstance(condition, bool) else str(condition)
-
-
-def _template(text: Json) -> Expression | None:
-    return None if text is UNSET else compile_template(text)
 
 
 def _or_none(value: Json) -> Json:
@@ -281,18 +247,6 @@ def _error_routes(routes: Json) -> Mapping[str, str]:
     if routes is UNSET:
         return {}
     return {"else": routes} if isinstance(routes, str) else routes
-
-
-def _attempts(retry: Retry | Json, default: int) -> int:
-    return default if retry is UNSET or retry.attempts is UNSET else retry.attempts
-
-
-def _cache(cache: Json, effect: str) -> float | None:
-    if effect == "write" or cache is False:
-        return None
-    if cache is UNSET:
-        return float("inf") if effect == "pure" else None
-    return float("inf") if cache is True else units.seconds(cache)
 
 
 def _price(price: Price | Json, provider: str) -> Price | None:

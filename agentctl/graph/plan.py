@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentctl.expressions import Expression
+from agentctl.graph.address import Address
 from agentctl.json import Json
 from agentctl.spec.functions import PythonFunction
 from agentctl.spec.model import Price
@@ -45,15 +46,63 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PythonWork:
+    """A function of a module beside the file."""
+
+    function: PythonFunction
+    in_process: bool = False
+    setup: str | None = None
+    kind: Literal["python"] = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpWork:
+    """A request. Templates see `args`, `run` and `env`."""
+
+    method: str
+    address: Address
+    headers: tuple[tuple[str, Expression], ...]
+    query: Expression | None
+    """None: the arguments that no template reads, for a method that has no body; else nothing."""
+    body: Expression | None
+    """None: the arguments, for a method that has a body; else nothing."""
+    args: frozenset[str] | None
+    """Arguments that a template reads; None: one may read them all."""
+    ok_status: frozenset[int]
+    """Empty: 200 to 299."""
+    answers_text: bool | None
+    """Whether `returns` says that the answer is a text; None when it says nothing."""
+    kind: Literal["http"] = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandWork:
+    """A program and its arguments, each a template that sees `args`, `run` and `env`."""
+
+    words: tuple[Expression, ...]
+    folder: Path
+    """Where the file stands: the working directory."""
+    files: tuple[str, ...]
+    """Words that are no templates: what may be files of the project, whose bytes count as the tool's code."""
+    ok_codes: frozenset[int]
+    answers_text: bool
+    """False: what it prints is JSON."""
+    kind: Literal["command"] = "command"
+
+
+Work = PythonWork | HttpWork | CommandWork
+
+
+@dataclass(frozen=True, slots=True)
 class ToolPlan:
-    """One tool of the file, of the kind python."""
+    """One tool of the file."""
 
     name: str
-    function: PythonFunction | None
+    work: Work | None
     """None in a replay, which calls nothing."""
     description: str
     parameters: Json
-    """A closed JSON Schema of type object."""
+    """A JSON Schema of type object, closed where the file or the code says the parameters."""
     check_arguments: Callable[[Json], list[str]]
     """One sentence for each thing that is wrong with the arguments."""
     check_result: Check
@@ -63,13 +112,17 @@ class ToolPlan:
     timeout: float
     attempts: int
     idempotency_key: Expression | None
-    in_process: bool
-    setup: str | None
     max_result: int
     """Bytes."""
     max_calls: int | None
     definition: Json
     """The tool as the file says it; part of the memo key."""
+    env: tuple[str, ...] = ()
+    """Variables of the file that it uses."""
+    needs: tuple[str, ...] = ()
+    """Those of them that it cannot do without."""
+    run: tuple[str, ...] = ()
+    """Names of `run` that its templates read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +267,18 @@ class Graph:
     """The file as plain data, includes merged in."""
     signatures: Mapping[str, Json] = field(default_factory=dict)
     """Parameters and description of each tool, wherever they came from."""
+
+    @property
+    def tools(self) -> dict[str, ToolPlan]:
+        """The tools that nodes and their agents may call, in the order of the nodes."""
+        found: dict[str, ToolPlan] = {}
+        for node in self.nodes.values():
+            match node:
+                case ToolNode(tool=tool):
+                    found[tool.name] = tool
+                case AgentNode(agent=agent):
+                    found |= {tool.name: tool for tool in agent.tools}
+        return found
 
     @property
     def recording(self) -> dict[str, Json]:

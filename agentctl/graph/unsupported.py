@@ -16,7 +16,7 @@ _TOP = {
     "experiments": "experiments",
 }
 _VERBS = ("graph", "map", "parallel")
-_TOOL_KINDS = ("http", "command", "mcp", "graph", "agent", "store")
+_TOOL_KINDS = ("mcp", "graph", "agent", "store")
 _GROUPS = ("fallback", "race", "vote", "choose", "rate", "warm", "keep_raw")
 
 

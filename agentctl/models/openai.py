@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import os
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.openai_format import request_body
 from agentctl.models.openai_stream import Assembly
 from agentctl.models.settings import ModelSettings
+from agentctl.retry import seconds_to_wait
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, AsyncOpenAI
@@ -161,7 +160,7 @@ def _refusal(error: APIStatusError, address: str) -> ModelError:
         f"{address} answered {status}: {_server_words(error)}",
         hint=None if retryable else _HINTS.get(status),
         retryable=retryable,
-        retry_after=_retry_after(error.response.headers.get("retry-after")),
+        retry_after=seconds_to_wait(error.response.headers.get("retry-after")),
     )
 
 
@@ -199,21 +198,3 @@ def _no_connection(error: APIConnectionError, address: str) -> ModelError:
         hint="is the server running, and is `base_url` right?",
         retryable=True,
     )
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds in a Retry-After header, which is a number or an HTTP date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        return _seconds_until(value)
-    return max(0.0, seconds)
-
-
-def _seconds_until(date: str) -> float | None:
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
-    except ValueError:
-        return None

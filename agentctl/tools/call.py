@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,6 +29,8 @@ class Call:
     idempotency_key: str | None
     context: Json
     """Thread, turn, run and tenant, for a tool that takes `context`; None for all others."""
+    run: Mapping[str, Json]
+    """`run.*` of the templates of a tool."""
     before: Callable[[], Awaitable[None]]
     """Run right before the work is begun: the budget, and for a write the intent."""
     on_retry: Callable[[ToolError, float], None]
@@ -49,10 +51,14 @@ Work = Callable[[Call], Awaitable[Json]]
 class ToolCaller:
     """Calls tools: identical ones at the same time once, remembered ones not at all."""
 
-    def __init__(self, work: Work, memo: Memo | None, secret: bytes = b"") -> None:
+    def __init__(
+        self, work: Work, memo: Memo | None, secret: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> None:
+        """`env` are the variables of the file, of which tools use some; `secret` keeps their values out of keys."""
         self._work = work
         self._memo = memo
         self._secret = secret
+        self._env = env or {}
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
         self._scopes: dict[tuple[str, str, str], bytes] = {}
         """By tool, its code and tenant."""
@@ -95,9 +101,9 @@ class ToolCaller:
             try:
                 return _checked(tool, await self._work(call))
             except ToolError as error:
-                if attempt == tool.attempts or error.error_class == "bad_answer":
+                if attempt == tool.attempts or not error.retryable or error.error_class == "bad_answer":
                     raise
-                wait = backoff.wait(attempt)
+                wait = backoff.wait(attempt, retry_after=error.retry_after)
                 call.on_retry(error, wait)
                 await asyncio.sleep(wait)
         raise AssertionError("a tool has at least one attempt")
@@ -108,10 +114,20 @@ class ToolCaller:
         scope = self._scopes.get(place)
         if scope is None:
             scope = self._scopes[place] = memo_scope(
-                definition=tool.definition, code=call.code, tenant=call.tenant, env={}, secret=self._secret
+                definition=tool.definition,
+                code=call.code,
+                tenant=call.tenant,
+                env={name: self._env[name] for name in tool.env if name in self._env},
+                secret=self._secret,
             )
         # what a tool knows of its thread may be in its answer, so no other thread is given it
-        return key_within(scope, call.arguments if call.context is None else [call.arguments, call.context])
+        known = call.context if call.context is not None else _read(call)
+        return key_within(scope, call.arguments if known is None else [call.arguments, known])
+
+
+def _read(call: Call) -> Json:
+    """What the tool's templates read of `run`; None when they read nothing of it."""
+    return {name: call.run.get(name) for name in call.tool.run} or None
 
 
 def _remembered(entry: MemoEntry) -> Answered:

@@ -1,9 +1,10 @@
-"""The digest of a tool's code: its module and the project's modules that it imports."""
+"""The digest of a tool's code: its module and the project's modules that it imports, or the files it names."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from agentctl.json import digest
@@ -23,6 +24,16 @@ def code_digest(file: Path, function: str, project: Path, folder: Path | None = 
         for found in _reached(file.absolute(), folder or file.parent, project)
     }
     return digest([function, files])
+
+
+def files_digest(folder: Path, names: Iterable[str], project: Path) -> str:
+    """32 hex digits that change when one of the files of the project changes, that `names` in `folder` may be."""
+    project, found = project.resolve(), {}
+    for name in names:
+        path = (folder / name).resolve() if "\0" not in name else folder
+        if path.is_relative_to(project) and path.is_file():
+            found[path.relative_to(project).as_posix()] = hashlib.blake2b(path.read_bytes()).hexdigest()
+    return digest(found)
 
 
 def _reached(file: Path, folder: Path, project: Path) -> set[Path]:

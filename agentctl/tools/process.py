@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import signal
 import socket
-import subprocess
 import sys
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from agentctl.json import Json, encode
+from agentctl.tools.kept import KeptProcess, isolation, signal_name
 
 _MAIN = f"""
 import json, os, re, select, signal, sys, time
@@ -26,7 +24,7 @@ worker_main.main()
 """
 """Imported rather than run as a script, which Python would compile anew each time: 4 ms of 24."""
 _GRACE = 0.5
-"""Seconds in which an ended worker must be gone before its whole group is killed."""
+"""Seconds in which a worker that is let go must have ended by itself."""
 _TAIL = 4096
 """Bytes kept of what a worker printed last."""
 _FAILURE = 64 * 1024
@@ -52,16 +50,13 @@ class WorkerProcess:
         self._output, printed = os.pipe()
         os.set_blocking(self._output, False)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, _flag(), "-c", _MAIN, str(theirs.fileno()), encode(order).decode()],
-                stdin=subprocess.PIPE,
+            self._process = KeptProcess(
+                [sys.executable, isolation(), "-c", _MAIN, str(theirs.fileno()), encode(order).decode()],
+                folder,
                 stdout=printed,
                 stderr=printed,
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C in the terminal is for agentctl alone
-                cwd=folder,
                 env=env,
-                bufsize=0,
             )
         except OSError:
             self._ours.close()
@@ -107,60 +102,30 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Tell the keeper to end everything, and do not wait."""
-        stdin = self._process.stdin
-        if stdin is not None and not stdin.closed:
-            with suppress(BrokenPipeError):  # the keeper is gone already
-                stdin.write(b"x")
-            stdin.close()
+        self._process.kill()
 
     async def end(self) -> None:
         """Kill the worker and whatever came of it; return when it is gone."""
-        self.kill()
-        if not await self._gone(_GRACE) or self._process.returncode == -signal.SIGKILL:
-            # The keeper was stopped or killed: its session's group is what can still be reached.
-            await self._kill_group()
+        await self._process.end()
         self._let_go()
-
-    async def _kill_group(self) -> None:
-        """SIGKILL until nobody is left. Not for long: the dead count too, until init has reaped them."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _GRACE / 5
-        with suppress(ProcessLookupError):
-            while loop.time() < deadline:
-                self._process.poll()
-                os.killpg(self._process.pid, signal.SIGKILL)
-                await asyncio.sleep(0.002)
 
     async def retire(self) -> None:
         """Let an idle worker end by itself, with its atexit handlers; then `end`."""
         self._channel.close()
-        await self._gone(_GRACE)
+        await self._process.gone(_GRACE)
         await self.end()
 
     async def how_it_ended(self) -> str:
         """`was killed by SIGSEGV`, after WorkerDied."""
-        await self._gone(_GRACE)
+        await self._process.gone(_GRACE)
         self._read_output()
         code = self._process.returncode
         if code is None:
             return "stopped answering"
         if code == 0:
             return "exited"
-        number = -code if code < 0 else code - 128
-        known = {each.value: each.name for each in signal.Signals}
-        return f"was killed by {known[number]}" if number in known else f"exited with code {code}"
-
-    async def _gone(self, patience: float) -> bool:
-        """Whether the process is reaped within `patience` seconds. Polled: a kill takes a few milliseconds."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        wait = 0.001
-        while self._process.poll() is None:
-            if loop.time() > deadline:
-                return False
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, 0.02)
-        return True
+        name = signal_name(-code if code < 0 else code - 128)
+        return f"was killed by {name}" if name else f"exited with code {code}"
 
     def _read_output(self) -> None:
         if self._output < 0:
@@ -185,11 +150,6 @@ class WorkerProcess:
         self._close_output()
         self._channel.close()
         self._ours.close()  # when it was never connected
-
-
-def _flag() -> str:
-    """-P: the folder of worker_main.py is not for tools to import from. -I where agentctl itself runs so."""
-    return "-I" if sys.flags.isolated else "-P"
 
 
 def _is_readable(end: socket.socket) -> bool:

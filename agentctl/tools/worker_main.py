@@ -42,9 +42,7 @@ class Unsaid(Exception):
 
 def main() -> None:
     channel, order = int(sys.argv[1]), json.loads(sys.argv[2])
-    prctl = _prctl()
-    if prctl is not None:
-        prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans of the tool become the keeper's children
+    prctl = adopt_orphans()
     keeper = os.getpid()
     child = os.fork()
     if child == 0:
@@ -54,7 +52,16 @@ def main() -> None:
             work(channel, order)
     else:
         os.close(channel)
-        keep(child)
+        ended = keep(child) or 0
+        os._exit(128 + os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else os.waitstatus_to_exitcode(ended))
+
+
+def adopt_orphans() -> Callable[..., int] | None:
+    """Let orphans of the tool become the keeper's children; the system call that did it, where there is one."""
+    prctl = _prctl()
+    if prctl is not None:
+        prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    return prctl
 
 
 def _prctl() -> Callable[..., int] | None:
@@ -70,8 +77,11 @@ def _prctl() -> Callable[..., int] | None:
 # --- the keeper -------------------------------------------------------------------------------------------------
 
 
-def keep(child: int) -> None:
-    """Wait until the child ends or agentctl wants it to; leave nothing behind; exit as the child did."""
+def keep(child: int) -> int | None:
+    """Wait until the child ends or agentctl wants it to, and leave nothing behind.
+
+    The child's wait status; None when agentctl did not wait for its end.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a tool may signal its whole group
     woken, wake = os.pipe()
@@ -89,9 +99,7 @@ def keep(child: int) -> None:
         os.read(woken, 4096)
         ended = _reaped(child)
     _end_all(child)
-    os._exit(
-        128 + os.WTERMSIG(ended) if ended and os.WIFSIGNALED(ended) else os.waitstatus_to_exitcode(ended or 0)
-    )
+    return ended
 
 
 def _reaped(child: int) -> int | None:

@@ -47,7 +47,14 @@ def test_as_json_it_is_one_object(desk: Path, capsys: Captured) -> None:
     shown = json.loads(here(capsys, *args, cwd=desk).stdout)
     assert (shown["v"], shown["graph"], shown["thread"], shown["turns"]) == (1, "desk", None, 1)
     assert shown["inputs"] == {"question": "keys", "times": 1}
-    assert shown["tools"] == [{"name": "look_up", "effect": "read", "cache": True}]
+    (tool,) = shown["tools"]
+    assert tool == {
+        "name": "look_up",
+        "effect": "read",
+        "cache": True,
+        "kind": "python",
+        "calls": "tools:look_up",
+    }
     assert [node["name"] for node in shown["nodes"]] == ["sort", "find", "reply", "sign", "thanks"]
     assert shown["limits"]["tokens"] == 500
     assert (shown["problems"], shown["exit_code"]) == ([], 0)

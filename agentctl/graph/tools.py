@@ -1,0 +1,208 @@
+"""From a tool of the file to its plan: what it takes, what its work is, and what may be done around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import UNSET
+
+from agentctl import units
+from agentctl.errors import UsageError
+from agentctl.expressions import Reference, analyse_template, compile_text, compile_value, is_template
+from agentctl.graph.address import compile_address
+from agentctl.graph.parts import attempts, template
+from agentctl.graph.plan import CommandWork, HttpWork, PythonWork, ToolPlan, Work
+from agentctl.json import Json
+from agentctl.spec.document import Document
+from agentctl.spec.finding import Keys
+from agentctl.spec.fits import first_problem, problems
+from agentctl.spec.functions import read_function
+from agentctl.spec.model import ToolSpec
+from agentctl.spec.types import fields_schema, to_schema
+
+MAX_RESULT = 256 * 1024
+_WITH_BODY = ("POST", "PUT", "PATCH")
+_METHODS = ("GET", "HEAD", *_WITH_BODY, "DELETE", "OPTIONS")
+_REQUEST = re.compile(r"\s*([A-Za-z]+)\s+(\S.*)", re.DOTALL)
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING = ("content-length", "transfer-encoding", "connection", "upgrade")
+"""Headers that say where a message ends: not for a file to say."""
+_SCOPE: Mapping[str, Json] = {"args": {}, "run": {}, "env": {}}
+
+
+def compile_tool(document: Document, name: str, spec: ToolSpec, recorded: Json = None) -> ToolPlan:
+    """The plan of one tool; `recorded` has its parameters and description for a replay, which reads no code.
+
+    Raises UsageError for a request or a program that could never be, UnreadableSource.
+    """
+    return _ToolCompiler(document, name, spec).plan(recorded)
+
+
+@dataclass(frozen=True, slots=True)
+class _ToolCompiler:
+    document: Document
+    name: str
+    spec: ToolSpec
+
+    def plan(self, recorded: Json) -> ToolPlan:
+        spec = self.spec
+        work, parameters, description = (None, *recorded) if recorded is not None else self._work()
+        effect = spec.effect or "write"
+        reads = _Reads.of(() if recorded is not None else self._templates())
+        declared = tuple(self.document.data.get("env", {}))
+        return ToolPlan(
+            name=self.name,
+            work=work,
+            description=description,
+            parameters=parameters,
+            check_arguments=problems(parameters),
+            check_result=first_problem(to_schema(spec.returns) if spec.returns else {}),
+            effect=effect,
+            cache=_cache(spec.cache, effect),
+            timeout=30.0 if spec.timeout is UNSET else units.seconds(spec.timeout),
+            attempts=attempts(spec.retry, 3 if effect != "write" or spec.idempotency_key else 1),
+            idempotency_key=template(spec.idempotency_key),
+            max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
+            max_calls=spec.max_calls or None,
+            definition=self.document.data["tools"][self.name],
+            # a program is given all that the file declares; only the templates of a request can use a variable
+            env=declared if spec.command is not UNSET or reads.whole("env") else reads.some("env"),
+            needs=reads.needed("env"),
+            run=reads.some("run"),
+        )
+
+    def _work(self) -> tuple[Work, Json, str]:
+        """The work, the parameters and the description."""
+        spec = self.spec
+        said = spec.description or ""
+        if spec.python is not UNSET:
+            function = read_function(self._folder("python"), spec.python)
+            # an empty mapping means no arguments, which is not the same as leaving it out
+            parameters = function.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
+            work = PythonWork(function, bool(spec.in_process), spec.setup or None)
+            return work, parameters, said or function.description
+        reads = _Reads.of(self._templates())
+        parameters = reads.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
+        return self._http(reads) if spec.http is not UNSET else self._command(), parameters, said
+
+    def _http(self, reads: _Reads) -> HttpWork:
+        spec = self.spec
+        asked = _REQUEST.fullmatch(str(spec.http))
+        method = asked[1].upper() if asked else ""
+        if asked is None or method not in _METHODS:
+            right = f"write a method ({', '.join(_METHODS)}) and an address"
+            raise self._refused("http", f"`{spec.http}` is no request", right)
+        for header in spec.headers or {}:
+            if not _HEADER.fullmatch(header) or header.lower() in _FRAMING:
+                raise self._refused("headers", f"`{header}` is no header that can be sent", "choose another")
+        no_query = compile_value({}) if method in _WITH_BODY else None
+        no_body = None if method in _WITH_BODY else compile_value(None)
+        return HttpWork(
+            method=method,
+            address=compile_address(asked[2]),
+            headers=tuple((name, compile_text(str(text))) for name, text in (spec.headers or {}).items()),
+            query=no_query if spec.query is UNSET else compile_value(spec.query),
+            body=no_body if spec.body is UNSET else compile_value(spec.body),
+            args=None if reads.whole("args") else frozenset(reads.some("args")),
+            ok_status=frozenset(spec.ok_status or ()),
+            answers_text=_is_text(to_schema(spec.returns)) if spec.returns else None,
+        )
+
+    def _command(self) -> CommandWork:
+        spec = self.spec
+        words = [str(word) for word in spec.command or ()]
+        if not words or not words[0].strip():
+            right = "write a list: the program, then each argument"
+            raise self._refused("command", "no program is named", right)
+        if _Reads.of([words[0]]).reads("args"):
+            right = "name the program in the file"
+            raise self._refused("command", "an argument would choose the program", right)
+        return CommandWork(
+            words=tuple(compile_text(word) for word in words),
+            folder=self._folder("command"),
+            files=tuple(word for word in words if not is_template(word)),
+            ok_codes=frozenset(spec.ok_codes or (0,)),
+            answers_text=_is_text(to_schema(spec.returns)) if spec.returns else True,
+        )
+
+    def _templates(self) -> Iterator[str]:
+        spec = self.spec
+        for part in (spec.http, spec.command, spec.headers, spec.query, spec.body):
+            yield from _texts(part)
+
+    def _folder(self, key: str) -> Path:
+        """Where the paths at a key begin: beside the file that it stands in."""
+        return self.document.value(("tools", self.name, key))[0].parent.absolute()
+
+    def _refused(self, key: str, what: str, right: str) -> UsageError:
+        keys: Keys = ("tools", self.name, key)
+        path, span = self.document.value(keys)
+        return UsageError(f"{path.name}:{span.line}:{span.column}: tool `{self.name}`: {what}", hint=right)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """What the templates of a tool read of the names they may use."""
+
+    references: tuple[Reference, ...]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> _Reads:
+        found = (analyse_template(text, _SCOPE).references for text in texts if is_template(text))
+        return cls(tuple(reference for references in found for reference in references))
+
+    def reads(self, root: str) -> bool:
+        return any(reference.root == root for reference in self.references)
+
+    def whole(self, root: str) -> bool:
+        """Whether all that there is under a name may be read."""
+        return any(reference.root == root and not reference.path for reference in self.references)
+
+    def some(self, root: str) -> tuple[str, ...]:
+        """What is read under a name, in the order written."""
+        return tuple(dict.fromkeys(self._named(root, guarded=True)))
+
+    def needed(self, root: str) -> tuple[str, ...]:
+        """What must be there."""
+        return tuple(dict.fromkeys(self._named(root, guarded=False)))
+
+    @property
+    def parameters(self) -> Json:
+        """What a tool takes that does not say: what its templates read, and whatever else it is given."""
+        properties: dict[str, Json] = {name: {} for name in self.some("args")}
+        return {"type": "object", "properties": properties, "required": [*self.needed("args")]}
+
+    def _named(self, root: str, *, guarded: bool) -> Iterator[str]:
+        for reference in self.references:
+            if reference.root == root and reference.path and (guarded or not reference.guarded):
+                yield str(reference.path[0])
+
+
+def _texts(part: Json) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping):
+        for inner in part.values():
+            yield from _texts(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _texts(inner)
+
+
+def _is_text(schema: Json) -> bool:
+    """Whether a type allows texts only."""
+    allowed = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if allowed is not None:
+        return all(isinstance(value, str) for value in allowed)
+    return bool(schema.get("type") == "string")
+
+
+def _cache(cache: Json, effect: str) -> float | None:
+    if effect == "write" or cache is False:
+        return None
+    if cache is UNSET:
+        return float("inf") if effect == "pure" else None
+    return float("inf") if cache is True else units.seconds(cache)

@@ -1,0 +1,59 @@
+"""The keeper of one command: started by exec, by path, with nothing of agentctl imported.
+
+It reads its order from a file, `{"program", "words", "env"}`, and starts the program as its child with nothing on
+stdin. When the child ends, or agentctl wants it to, it ends whatever came of it, and reports `{"status"}`, the
+child's wait status, on a line after `{"errno"}` when there was no starting it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agentctl.json import Json
+    from agentctl.tools import worker_main
+else:
+    import worker_main
+
+
+def main() -> None:
+    given, report = int(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(report, False)  # only the keeper and a child that cannot start may hold it
+    with os.fdopen(given, "rb") as file:
+        order = json.loads(file.read())
+    prctl = worker_main.adopt_orphans()
+    keeper = os.getpid()
+    child = os.fork()
+    if child == 0:
+        if prctl is not None:
+            prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: a killed keeper takes the child along
+        if os.getppid() == keeper:
+            start(order, report)
+        os._exit(127)
+    ended = worker_main.keep(child)
+    if ended is not None:
+        os.write(report, json.dumps({"status": ended}).encode())
+    os._exit(0)
+
+
+def start(order: dict[str, Json], report: int) -> None:
+    """Become the program; return when that cannot be."""
+    os.setpgid(0, 0)  # what signals its whole group does not hit the keeper
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and an exec would keep it so
+    words = [word.encode() for word in order["words"]]
+    env = {name.encode(): value.encode() for name, value in order["env"].items()}
+    try:
+        os.execve(order["program"].encode(), words, env)
+    except OSError as error:
+        os.write(report, json.dumps({"errno": error.errno}).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
