@@ -17,7 +17,8 @@ from agentctl.spec.types import FieldType, state_field
 VERBS = ("agent", "tool", "graph", "map", "parallel", "ask", "set")
 END = "end"
 SKIP = "skip"
-_GROUPS = ("fallback", "race", "vote", "among")
+GROUPS = ("fallback", "race", "vote", "among")
+"""Keys under which a group of models lists its members."""
 
 TargetKind = Literal["start", "then", "on_error", "on_timeout", "on_limit", "arm"]
 
@@ -262,7 +263,7 @@ def texts_in(value: Json) -> Iterator[str]:
 
 def members_of(model: Mapping[str, Json], keys: Keys) -> Iterator[tuple[str, Keys]]:
     """The models that a group of models names."""
-    for group in _GROUPS:
+    for group in GROUPS:
         yield from placed_names(model.get(group), (*keys, group))
 
 

@@ -72,7 +72,7 @@ class Sites:
         self._scopes: dict[tuple[str, str], Mapping[str, Json]] = {}
         self._shared = shared or Shared()
         self.written: dict[str, tuple[Written, ...]] = {}
-        """What is known of the values that each graph writes (answers.py)."""
+        """What is known of the values that each graph writes."""
 
     @cached_property
     def all(self) -> tuple[Site, ...]:

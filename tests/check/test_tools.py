@@ -9,12 +9,14 @@ import pytest
 from msgspec.structs import asdict
 
 from agentctl.check.check import check, check_file
-from agentctl.check.flow import read_flow
+from agentctl.check.flow import GROUPS, VERBS, read_flow
 from agentctl.check.runs.limits import ATTEMPTS, MAX_TURNS, MODEL_TIMEOUT, TOOL_TIMEOUT, turn_limits
+from agentctl.check.tools.tooling import OWN_KINDS
 from agentctl.check.tools.types import parameters_of
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import AgentNode, LimitPlan, ToolNode
 from agentctl.spec.document import document_from_texts, read_document
+from agentctl.spec.schema import named_choices
 
 FUNCTIONS = '''
 def read(path: str, pages: int = 1) -> list[str]:
@@ -67,6 +69,13 @@ def test_the_defaults_that_are_spoken_of_are_those_of_a_run(file: Path) -> None:
     shared = granted.keys() & LimitPlan.__dataclass_fields__.keys()
     assert len(shared) >= 11
     assert {name: getattr(LimitPlan(), name) for name in shared} == {name: granted[name] for name in shared}
+
+
+def test_the_verbs_and_kinds_that_rules_know_are_those_of_the_language() -> None:
+    choices = named_choices()
+    assert choices["Node"].keys == VERBS
+    assert set(choices["Tool"].keys) == {*OWN_KINDS, "graph", "agent"}
+    assert set(choices["Model"].keys) - {"choose"} == {"model", *GROUPS} - {"among"}
 
 
 def test_what_a_tool_takes_is_what_a_run_takes(file: Path) -> None:

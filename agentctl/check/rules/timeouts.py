@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from agentctl.check.facts import Facts
-from agentctl.check.flow import mapping, text
+from agentctl.check.flow import GROUPS, mapping, text
 from agentctl.check.place import at_key, at_value
 from agentctl.check.runs.limits import (
     ATTEMPTS,
@@ -92,7 +92,7 @@ def _timeouts_of_models(facts: Facts) -> Iterator[tuple[Keys, str, float]]:
             what = f"a call of model `{name}` may take {all_in_all}" + ("" if is_said else ", the default")
             yield ((*keys, "timeout") if is_said else keys), what, longest[name]
         elif all(groups.is_known(member) and longest[member] <= most for member in members):
-            kind = next(kind for kind in ("fallback", "race", "vote", "among") if kind in model)
+            kind = next(kind for kind in GROUPS if kind in model)
             how = ", one after the other," if kind == "fallback" else ""
             yield (*keys, kind), f"the models of `{name}`{how} may take {all_in_all}", longest[name]
 
