@@ -9,6 +9,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB)?")
 _BYTES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _MONEY = re.compile(r"\$?(\d+(?:\.\d+)?)")
+_TOKENS = re.compile(r"([1-9]\d*) tokens")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
@@ -43,3 +44,11 @@ def share_of(text: str | int, whole: int) -> int:
     if match is None:
         raise ValueError(f"`{text}` is no share; write 20% or a count")
     return int(whole * float(match[1]) / 100)
+
+
+def tokens(text: str) -> int:
+    """Tokens in `6000 tokens`. Raises ValueError."""
+    match = _TOKENS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"`{text}` is no number of tokens; write 6000 tokens, or a number of messages: 24")
+    return int(match[1])

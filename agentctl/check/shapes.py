@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
@@ -11,6 +12,7 @@ from msgspec import Struct
 from agentctl.json import Json, encode, type_name
 
 _NONE = object()
+_LIKE_ANOTHER = re.compile(r"-?\d+(\.\d+)?|true|false|null|")
 _MANY_VALUES = 32
 _NAMES = ("string", "number", "integer", "boolean", "array", "object", "null")
 
@@ -112,12 +114,18 @@ def described(schema: Json) -> str:
     values = _closed(schema)
     names = type_names(schema)
     if values and values.keys() != {b"true", b"false"}:
-        shown = ", ".join(f"`{value_text(value)}`" for value in islice(values.values(), 6))
+        shown = ", ".join(f"`{_shown(value)}`" for value in islice(values.values(), 6))
         more = ", …" if len(values) > 6 else ""
         return f"{shown}{more}" if len(values) == 1 else f"one of {shown}{more}"
     if not names:
         return "anything"
     return " or ".join(f"`{name}`" for name in _NAMES if name in names)
+
+
+def _shown(value: Json) -> str:
+    """A value as it is told of: a text that reads as a number or a truth stands in quotes."""
+    is_like_another = isinstance(value, str) and _LIKE_ANOTHER.fullmatch(value) is not None
+    return f'"{value}"' if is_like_another else value_text(value)
 
 
 def value_text(value: Json) -> str:
@@ -175,7 +183,7 @@ def _misfit_of_one(written: Json, wanted: Json) -> Misfit | None:
 
 def _stray(values: Mapping[bytes, Json], allowed: Mapping[bytes, Json], want: str) -> Misfit | None:
     stray = next((value for text, value in values.items() if text not in allowed), _NONE)
-    return None if stray is _NONE else Misfit("", f"`{value_text(stray)}`", want)
+    return None if stray is _NONE else Misfit("", f"`{_shown(stray)}`", want)
 
 
 def _is_a(name: str, want: frozenset[str]) -> bool:

@@ -34,6 +34,7 @@ _UNITS: dict[str, Callable[[str], float]] = {
     "Pause": units.seconds,
     "Size": units.size,
     "Money": units.dollars,
+    "Tokens": units.tokens,
     "Share": partial(units.share_of, whole=100),
 }
 _NONE = {"Duration": "no time at all", "Size": "no room at all"}

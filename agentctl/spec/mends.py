@@ -392,6 +392,8 @@ def mend_unit(word: str, value: Json) -> str | None:
             return f"{number}{_SIZES[unit]}"
         case "Money" if before in _MONEY and unit in _MONEY and (before or unit or "," in found[2]):
             return f"${number}"
+        case "Tokens" if not before and unit in ("tok", "toks", "token", "tokens") and number.isdecimal():
+            return f"{int(number)} tokens" if int(number) else None
         case "Share" if not before and unit in ("percent", "per cent", "pct"):
             return f"{number}%"
     return None

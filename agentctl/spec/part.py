@@ -19,6 +19,8 @@ Pause = Annotated[str, Meta(title="Pause", pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|
 SizeText = Annotated[str, Meta(title="Size", pattern=r"^(?=.*[1-9])[0-9]+(\.[0-9]+)?\s*(B|KB|MB|GB)?$")]
 MoneyText = Annotated[str, Meta(title="Money", pattern=r"^\$?[0-9]+(\.[0-9]+)?$")]
 ShareText = Annotated[str, Meta(title="Share", pattern=r"^[0-9]+(\.[0-9]+)?\s*%$")]
+TokensText = Annotated[str, Meta(title="Tokens", pattern=r"^[1-9][0-9]* tokens$")]
+"""A number of tokens: 6000 tokens."""
 Amount = Annotated[int, Meta(ge=0)]
 Size: TypeAlias = SizeText | Annotated[int, Meta(ge=1)]
 """A size: 64KB, 1MB, or bytes. Nothing fits into none."""

@@ -22,6 +22,7 @@ from agentctl.spec.part import (
     SummaryField,
     Template,
     TierName,
+    TokensText,
     ToolName,
     TypeSpec,
     doc,
@@ -306,7 +307,7 @@ class Summarise(Part, frozen=True):
     """How a long conversation is shortened."""
 
     into: Annotated[SummaryField, doc("The field that holds the summary.", "summary")]
-    over: Annotated[Count | str, doc("Messages, or tokens, before it is made.", 24, "6000 tokens")]
+    over: Annotated[Count | TokensText, doc("Messages, or tokens, before it is made.", 24, "6000 tokens")]
     agent: Annotated[AgentName, doc("The agent that writes it.", "condenser")]
 
 

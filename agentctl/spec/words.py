@@ -26,6 +26,7 @@ WORDS = {
     "Duration": Word("A time in words.", ("500ms", "30s", "1h30m", "7d")),
     "Pause": Word("A time in words, which may be `0s`.", ("500ms", "60s")),
     "Size": Word("A size in words; a number is bytes.", ("64KB", "1MB")),
+    "Tokens": Word("A number of tokens.", ("6000 tokens",)),
     "Money": Word("US dollars.", ("$0.05", "1.50")),
     "Share": Word("A share of a whole.", ("20%",)),
     "ErrorClass": Word("A class of errors, or `else` for every other one.", (*get_args(ErrorClass), "else")),

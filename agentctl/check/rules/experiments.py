@@ -137,11 +137,16 @@ def unit_that_changes(facts: Facts) -> Iterator[Finding]:
 
 
 def success_is_no_boolean(facts: Facts) -> Iterator[Finding]:
-    """R310: a success that is neither true nor false."""
+    """R310, R304: a success that is neither true nor false, or always the same."""
     for name, _ in facts.file.entries("experiments"):
         site = facts.sites.by_keys.get(("experiments", name, "success"))
         names = None if site is None or site.analysis.problems else type_names(site.analysis.type)
-        if site is not None and names is not None and "boolean" not in names:
+        constant = None if site is None or site.analysis.problems else site.analysis.constant
+        if site is not None and constant is not None and isinstance(constant.value, bool):
+            message = f"`success` is always {'true' if constant.value else 'false'}"
+            hint = 'say what a good turn is, as in `state.answer != ""`'
+            yield at_value(facts.document, "R304", site.keys, message, hint)
+        elif site is not None and names is not None and "boolean" not in names:
             message = f"`success` is true or false, and this is {described(site.analysis.type)}"
             yield at_value(facts.document, "R310", site.keys, message, f"compare it: `{site.text} == …`")
 

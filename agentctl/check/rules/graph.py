@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentctl.check.flow import END, SKIP, FileModel, Graph, Work
+from agentctl.check.flow import END, SKIP, FileModel, Graph, Work, mapping, text
 from agentctl.check.groups import OWN_MODELS
 from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.reach import edges_of, entries_of, reachable, traps
 from agentctl.spec.finding import Finding, Keys
 
 _RESERVED = frozenset((END, SKIP))
+_NAMES_OF_EXPRESSIONS = frozenset(("state", "run", "args", "env", "index", "loop"))
 
 
 def unknown_start(file: FileModel) -> Iterator[Finding]:
@@ -35,6 +36,13 @@ def reserved_names(file: FileModel) -> Iterator[Finding]:
                 yield at_key(
                     file.document, "G202", (*graph.keys, "routers", name), message, "rename one of them"
                 )
+    for graph in file.graphs:
+        for work in graph.works:
+            name = text(mapping(work.data.get("map")).get("as"))
+            if name in _NAMES_OF_EXPRESSIONS:
+                message = f"`{name}` is a reserved name: it means something else in every expression"
+                keys = (*work.keys, "map", "as")
+                yield at_value(file.document, "G202", keys, message, "choose another name")
     for name in file.section("models"):
         if name in OWN_MODELS:
             yield _reserved(file, ("models", name))

@@ -82,8 +82,10 @@ def write_without_approval(facts: Facts) -> Iterator[Finding]:
     if tooling.tiers:
         levels = mapping(facts.file.section("tiers").get("levels"))
         for level, body in levels.items():
+            tier = tooling.tiers[level]
+            if any(name not in tooling.tools for name in names_in(mapping(body).get("approve"))):
+                continue  # a tool of another name may be meant, of which T502 speaks
             for name, keys in placed_names(mapping(body).get("tools"), ("tiers", "levels", level, "tools")):
-                tier = tooling.tiers[level]
                 if name in writes and name in tier.offered and name not in tier.approve:
                     yield _unasked(facts, keys, name, f"a model of tier `{level}`")
         return

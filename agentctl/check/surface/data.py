@@ -104,22 +104,16 @@ def _touching(tooling: Tooling, callers: Mapping[Thing, list[Call]]) -> set[Thin
 
 def _is_own(tooling: Tooling, name: str) -> bool:
     """Whether a tool touches the world itself; a graph in another file is taken to do so."""
-    return tooling.kind(name) in OWN_KINDS or _is_other_file(tooling, name)
-
-
-def _is_other_file(tooling: Tooling, name: str) -> bool:
-    graph = text(tooling.tools[name].get("graph"))
-    return graph is not None and graph.endswith((".yaml", ".yml"))
+    return tooling.kind(name) in OWN_KINDS or tooling.is_of_another_file(name)
 
 
 def _tool(file: FileModel, tooling: Tooling, name: str) -> dict[str, Json]:
     """What a tool is, does and reaches, and what each tier makes of it."""
     spec = tooling.tools[name]
-    is_unknown = _is_other_file(tooling, name) and "effect" not in spec
     parameters = spec.get("parameters")
     return {
         "kind": tooling.kind(name),
-        "effect": "write" if is_unknown else tooling.effect(name),
+        "effect": tooling.effect(name),
         "reaches": _said(_reaches(file, spec)),
         "env": _env(file, spec),
         "arguments": _arguments(parameters) if isinstance(parameters, dict) else None,

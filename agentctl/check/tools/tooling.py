@@ -88,10 +88,17 @@ class Tooling:
         match self.kind(tool):
             case "store":
                 return _OF_STORE.get(str(spec.get("operation")), "write")
+            case "graph" if self.is_of_another_file(tool):
+                return "write"  # nothing is known of it
             case "graph" | "agent":
                 return self._effects_reached.get(("tool", tool), "pure")
             case _:
                 return "write"
+
+    def is_of_another_file(self, tool: str) -> bool:
+        """Whether a tool runs a graph that stands in a file of its own."""
+        graph = text(self.tools.get(tool, {}).get("graph"))
+        return graph is not None and graph.endswith((".yaml", ".yml"))
 
     def reaching(self, tools: Iterable[str]) -> Mapping[Thing, str]:
         """Each thing that may come to call one of these tools, with the first such; the tools themselves, too."""
@@ -125,7 +132,7 @@ class Tooling:
     @cached_property
     def _effects_reached(self) -> Mapping[Thing, Effect]:
         """The worst that each thing may come to do through tools of its own kinds."""
-        own = [name for name in self.tools if self.kind(name) in OWN_KINDS]
+        own = [name for name in self.tools if self.kind(name) in OWN_KINDS or self.is_of_another_file(name)]
         found: dict[Thing, Effect] = {}
         for effect in ("pure", "read", "write"):
             found.update(dict.fromkeys(self.reaching(n for n in own if self.effect(n) == effect), effect))
