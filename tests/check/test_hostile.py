@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -171,7 +172,38 @@ agents:
 {SMALL}"""
 
 
+def _enum(count: int) -> str:
+    return HEAD.replace(
+        "type: integer, default: 0", f"enum: [{', '.join(f'v{i}' for i in range(count))}], default: v0"
+    )
+
+
+def _a_router_of_values_that_are_not_there() -> str:
+    table = ", ".join(f"w{i}: a" for i in range(8_000))
+    return f"{_enum(8_000)}start: r\nnodes:\n  a: {{set: {{x: v1}}, then: end}}\nrouters:\n  r: {{by: state.x, to: {{{table}}}}}\n"
+
+
+def _conditions_over_a_long_enum() -> str:
+    arms = ", ".join(f"{{when: state.x == 'v{i}', to: a}}" for i in range(1_500))
+    return f"{_enum(1_000)}start: r\nnodes:\n  a: {{set: {{x: v1}}, then: end}}\nrouters:\n  r: [{arms}]\n"
+
+
+def _conditions_that_are_dear_to_try() -> str:
+    arms = ", ".join(
+        f"{{when: \"(state.x * 90000) | length > {i} and (state.x * 90000) | upper != 'x'\", to: a}}"
+        for i in range(1_000)
+    )
+    return f"{_enum(250)}start: r\nnodes:\n  a: {{set: {{x: v1}}, then: end}}\nrouters:\n  r: [{arms}, {{else: end}}]\n"
+
+
 HOSTILE = {
+    "a router of values that are not there": _a_router_of_values_that_are_not_there(),
+    "conditions over a long enum": _conditions_over_a_long_enum(),
+    "conditions that are dear to try": _conditions_that_are_dear_to_try(),
+    "allow comments without end": HEAD + "# agentctl: allow E410\n" * 20_000 + SMALL,
+    "a reference in a type that is none": HEAD
+    + SMALL
+    + "agents: {g: {instructions: x, output: {type: object, properties: {a: {$ref: '#'}, b: {$dynamicRef: '#x'}}}}}\n",
     "aliases that multiply": HEAD
     + "x-a: &a [1,1,1,1,1,1,1,1,1]\n"
     + "".join(
@@ -243,3 +275,19 @@ def test_a_hostile_file_is_answered_and_nothing_else_happens(name: str, tmp_path
     assert "Traceback" not in ran.stdout + ran.stderr
     for line in ran.stdout.splitlines():
         assert line.startswith(("graph.yaml:", "evil", "p.md")) or " in 1 file" in line, line
+
+
+def test_a_thicket_is_drawn_in_seconds_too(tmp_path: Path) -> None:
+    nodes = _lines(20, "  n@: {set: {x: @}, then: r@}\n")
+    arms = ", ".join(f"{{when: state.x == {j}, to: n{j}}}" for j in range(20))
+    routers = _lines(20, f"  r@: [{arms}, {{else: end}}]\n")
+    (tmp_path / "graph.yaml").write_text(f"{HEAD}start: n0\nnodes:\n{nodes}routers:\n{routers}")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ran = subprocess.run(
+        [sys.executable, "-m", "agentctl", "graph", "--format", "svg", str(tmp_path / "graph.yaml")],
+        capture_output=True,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ran.returncode == 0, ran.stderr
+    assert after.ru_utime - before.ru_utime < MOST_SECONDS

@@ -16,7 +16,7 @@ from pathlib import Path
 from agentctl.graph.picture.sheet import LABEL_HEIGHT, Curve, Laid, Sheet
 from agentctl.json import Json
 
-_PATIENCE = 20.0
+_PATIENCE = 5.0
 """Seconds for all graphs; a slower machine gets the simpler layout."""
 _INCH = 72.0
 

@@ -12,14 +12,21 @@ _WIDEST_LABEL = 170.0
 _LARGEST = 700
 """Places and ways of a graph that Graphviz still draws in a second or two; it takes minutes for thousands."""
 
+_DENSEST = 5
+"""Ways to a place; of a graph with many more Graphviz takes minutes, too, and draws a thicket."""
+
 
 def laid_out(picture: Picture) -> list[Laid]:
     """All graphs of a picture, each from its own corner. The same picture always gives the same."""
     sheets = [_sheet(graph) for graph in picture.graphs]
-    small = [sheet for sheet in sheets if sheet.size <= _LARGEST]
+    small = [sheet for sheet in sheets if sheet.size <= _LARGEST and not _is_dense(sheet)]
     drawn = by_graphviz(small) if small else None
     ready = dict(zip([sheet.graph.id for sheet in small], drawn or (), strict=False))
     return [ready.get(sheet.graph.id) or in_layers(sheet) for sheet in sheets]
+
+
+def _is_dense(sheet: Sheet) -> bool:
+    return len(sheet.graph.ways) > max(50, _DENSEST * len(sheet.boxes))
 
 
 def _sheet(graph: Graph) -> Sheet:
