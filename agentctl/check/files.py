@@ -12,6 +12,11 @@ from agentctl.spec.reading import read_start
 from agentctl.spec.source import MAX_BYTES
 
 _SKIPPED = frozenset(("node_modules", "__pycache__", "venv"))
+_GRAPH_KEYS = [
+    re.compile(rb"""^(?:\xef\xbb\xbf)?["']?%s["']?[ \t]*:(?:\s|$)""" % key, re.MULTILINE)
+    for key in (b"start", b"nodes", b"state")
+]
+"""What few other files have together."""
 _VERSION_KEY = re.compile(rb"""^(?:\xef\xbb\xbf)?["']?agentctl["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
 
 
@@ -19,7 +24,7 @@ def find_graph_files(paths: Iterable[Path]) -> list[Path]:
     """The files to check, in order, each once.
 
     A file that is named is taken as it is. In a folder, graph files are the YAML files with a key `agentctl` at
-    the top; hidden folders, virtual environments and node_modules are left out. Raises UsageError for a path that
+    the top, or with `start`, `nodes` and `state`, where that key was forgotten or misspelt; hidden folders, virtual environments and node_modules are left out. Raises UsageError for a path that
     is not there or cannot be read, and for a folder without graph files.
     """
     found: dict[Path, Path] = {}
@@ -54,7 +59,7 @@ def _graph_files_in(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if _is_searched(Path(place, name)))
         for name in sorted(files):
             path = Path(place, name)
-            if name.endswith((".yaml", ".yml")) and not name.startswith(".") and _has_version_key(path):
+            if name.endswith((".yaml", ".yml")) and not name.startswith(".") and _is_graph(path):
                 yield _named(path)
 
 
@@ -76,11 +81,12 @@ def _is_searched(folder: Path) -> bool:
     )
 
 
-def _has_version_key(path: Path) -> bool:
+def _is_graph(path: Path) -> bool:
     try:
-        return path.is_file() and _VERSION_KEY.search(read_start(path, MAX_BYTES)) is not None
+        text = read_start(path, MAX_BYTES) if path.is_file() else b""
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {error.strerror}") from error
+    return _VERSION_KEY.search(text) is not None or all(key.search(text) for key in _GRAPH_KEYS)
 
 
 def _raise(error: OSError) -> None:

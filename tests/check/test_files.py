@@ -93,3 +93,10 @@ def test_a_graph_file_whose_name_is_no_text_is_refused_by_name(tmp_path: Path) -
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")).write_text(GRAPH)
     with pytest.raises(UsageError, match="is not UTF-8"):
         find_graph_files([tmp_path])
+
+
+def test_a_graph_whose_version_is_forgotten_or_misspelt_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "slip.yaml").write_text("agentcl: 1\nstate: {a: string}\nstart: b\nnodes: {}\n")
+    (tmp_path / "none.yml").write_text("state: {a: string}\nstart: b\nnodes: {}\n")
+    (tmp_path / "other.yaml").write_text("nodes: {}\nstart: b\nedges: {state: open}\n")
+    assert [path.name for path in find_graph_files([tmp_path])] == ["none.yml", "slip.yaml"]

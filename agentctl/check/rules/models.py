@@ -14,6 +14,7 @@ from agentctl.check.sites import answer_schema
 from agentctl.check.slips import excused
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
+from agentctl.spec.nearest import nearest
 from agentctl.spec.types import is_whole_object
 
 _MAY_CLOSE = frozenset(("pattern", "$ref", "allOf", "not", "if", "prefixItems"))
@@ -89,7 +90,8 @@ def model_never_used(facts: Facts) -> Iterator[Finding]:
     """M610: a model that nothing uses."""
     models = facts.file.section("models")
     named = _named(facts)
-    lost = [name for name in named if name not in models and "/" not in name and name not in OWN_MODELS]
+    # nobody writes `default`: it stands for no name, and there need be none
+    lost = [name for name in named - OWN_MODELS - {DEFAULT} if name not in models and "/" not in name]
     misspelt = excused(lost, models, models.keys() - named)
     used = named | misspelt | OWN_MODELS  # a file that gives one of those is G202's business
     for name in models:
@@ -97,6 +99,8 @@ def model_never_used(facts: Facts) -> Iterator[Finding]:
         if name not in used and not is_shared:
             message = f"model `{name}` is never used"
             hint = "name it in an agent or a group, or remove it"
+            if nearest(name, (DEFAULT,)) and DEFAULT not in models:
+                hint = f"did you mean `{DEFAULT}`? That is the model of agents that name none"
             yield at_key(facts.document, "M610", ("models", name), message, hint)
 
 
