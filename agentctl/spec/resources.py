@@ -215,11 +215,18 @@ class ToolSpec(Part, frozen=True):
     )
     http: Annotated[
         Template | UnsetType,
-        doc("A method and an address.", "GET https://api.example.org/orders/${{ args.id }}"),
+        doc(
+            "A method and an address, in which each argument stays percent-encoded in its place.",
+            "GET https://api.example.org/orders/${{ args.id }}",
+        ),
     ] = UNSET
     command: Annotated[
         list[Template] | UnsetType,
-        doc("A program and its arguments; no shell.", ["grep", "-rn", "--", "${{ args.pattern }}", "notes"]),
+        doc(
+            "A program and its arguments; no shell, in the file's folder, with PATH, HOME, LANG and `env`. Write "
+            "`--` before words that a model chooses.",
+            ["grep", "-rn", "--", "${{ args.pattern }}", "notes"],
+        ),
     ] = UNSET
     mcp: Annotated[
         ServerTool | UnsetType,
@@ -236,9 +243,14 @@ class ToolSpec(Part, frozen=True):
     parameters: Annotated[
         dict[str, Json] | UnsetType, doc("Its arguments, as types; closed.", {"query": "string"})
     ] = UNSET
-    returns: Annotated[TypeSpec | UnsetType, doc("The type of its result.", "array", {"total": "number"})] = (
-        UNSET
-    )
+    returns: Annotated[
+        TypeSpec | UnsetType,
+        doc(
+            "The type of its result; a command prints JSON, where it is no text.",
+            "array",
+            {"total": "number"},
+        ),
+    ] = UNSET
     effect: Annotated[
         Literal["pure", "read", "write"] | UnsetType,
         doc("What it does to the world; decides caching, retries and resuming.", "read", default="write"),
@@ -252,7 +264,12 @@ class ToolSpec(Part, frozen=True):
         Breaker | UnsetType, doc("Stop calling what keeps failing.", {"failures": 3, "cooldown": "60s"})
     ] = UNSET
     idempotency_key: Annotated[
-        Template | UnsetType, doc("Makes a write safe to repeat.", "${{ run.thread }}/${{ args.order }}")
+        Template | UnsetType,
+        doc(
+            "Makes a write safe to repeat: a header Idempotency-Key, an argument `idempotency_key`, a variable "
+            "AGENTCTL_IDEMPOTENCY_KEY.",
+            "${{ run.thread }}/${{ args.order }}",
+        ),
     ] = UNSET
     sandbox: Annotated[
         Sandbox | UnsetType, doc("What it may use.", {"time": "2s", "memory": "128MB", "network": False})
@@ -270,13 +287,25 @@ class ToolSpec(Part, frozen=True):
         doc("http: headers.", {"Authorization": "Bearer ${{ env.CRM_TOKEN }}"}),
     ] = UNSET
     query: Annotated[
-        dict[str, Json] | UnsetType, doc("http: the query string.", {"q": "${{ args.query }}"})
+        dict[str, Json] | UnsetType,
+        doc(
+            "http: the query string; of a GET or DELETE without it, the arguments that no template reads.",
+            {"q": "${{ args.query }}"},
+        ),
     ] = UNSET
     body: Annotated[
-        Json | UnsetType, doc("http: the body (the arguments, as JSON).", {"id": "${{ args.id }}"})
+        Json | UnsetType,
+        doc(
+            "http: the body, as JSON, or a text as it is; of a POST, PUT or PATCH without it, the arguments.",
+            {"id": "${{ args.id }}"},
+        ),
     ] = UNSET
-    ok_status: Annotated[list[int] | UnsetType, doc("http: answers that are no error.", [200, 404])] = UNSET
-    ok_codes: Annotated[list[int] | UnsetType, doc("command: exit codes that are no error.", [0, 1])] = UNSET
+    ok_status: Annotated[
+        list[int] | UnsetType, doc("http: answers that are no error (200 to 299).", [200, 404])
+    ] = UNSET
+    ok_codes: Annotated[list[int] | UnsetType, doc("command: exit codes that are no error (0).", [0, 1])] = (
+        UNSET
+    )
     operation: Annotated[
         Literal["search", "add", "get", "delete"] | UnsetType, doc("store: what it does.", "search")
     ] = UNSET
