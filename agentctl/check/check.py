@@ -22,6 +22,7 @@ NAMES: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
     graph.unknown_start,
     graph.reserved_names,
     graph.unknown_targets,
+    graph.then_in_branch,
     routers.unknown_router_target,
     nesting.unknown_graph,
     references.unknown_agent,
@@ -44,7 +45,6 @@ EXPRESSIONS: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
 
 GRAPH: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
     graph.no_then,
-    graph.then_in_branch,
     graph.unreachable,
     graph.no_way_to_end,
     graph.branches_save_one_field,
@@ -97,6 +97,8 @@ _OF_BASE = frozenset(("experiments", "tests", "surface"))
 """Families about what a file says of all its variants at once: a variant cannot change what they look at."""
 
 _STEP = re.compile(r"[.\[]")
+_ALONE = frozenset(("S106", "S110", "S112", "X07"))
+"""Codes about one value, which makes no name around it another one."""
 _DECLARING = frozenset(
     (
         *("env", "models", "mcp", "stores", "tools", "tiers", "agents"),
@@ -149,7 +151,7 @@ def _rules(
     sites = Sites(file, shared)
     names = [finding for rule in NAMES for finding in rule(file)]
     names += [finding for rule in EXPRESSIONS for finding in rule(file, sites)]
-    entries = {_entry(finding.path) for finding in broken}
+    entries = {_entry(finding.path) for finding in broken if finding.code not in _ALONE}
     yield from (finding for finding in names if _entry(finding.path) not in entries)
     if broken:
         return

@@ -119,11 +119,21 @@ def _type(type: Json, keys: Keys, *, is_object: bool = False) -> Iterator[Fault]
         yield Fault("S102", keys, f"{told(type)} is no type", hint, fix=meant.fix)
     elif is_schema(type) and not (is_object and not is_whole_object(type)):
         yield from _schema(type, keys)
+    elif not is_object and (values := _listed_values(type)) is not None:
+        hint = f"list the values instead: `{{enum: {flow(values)}}}`"
+        yield Fault("S110", (*keys, "type"), f"unknown type {told(type['type'])}", hint)
     elif not is_object and isinstance(type.get("type"), str) and _reads_as_schema(type):
         yield from _name(type["type"], (*keys, "type"))
     else:
         for name, field in type.items():
             yield from _type(field, (*keys, name))
+
+
+def _listed_values(type: Json) -> Json | None:
+    """The values of a type that other tools call `enum` or `choice`, under whatever key; None of any other."""
+    if type.get("type") not in ("enum", "choice", "choices", "select", "literal", "options"):
+        return None
+    return next((value for value in type.values() if isinstance(value, list)), None)
 
 
 def _reads_as_schema(type: Json) -> bool:

@@ -11,6 +11,10 @@ from agentctl.check.reach import edges_of, entries_of, reachable, traps
 from agentctl.spec.finding import Finding, Keys
 
 _RESERVED = frozenset((END, SKIP))
+_WORDS_FOR_END = frozenset(("done", "finish", "finished", "stop", "exit", "quit", "return", "null", "none"))
+_GO_ON = frozenset(("continue", "ignore", "pass", "next", "resume", "none", "null"))
+_TRY_AGAIN = frozenset(("retry", "repeat", "again", "restart"))
+_FAIL = frozenset(("fail", "raise", "throw", "abort", "error", "stop"))
 _NAMES_OF_EXPRESSIONS = frozenset(("state", "run", "args", "env", "index", "loop"))
 
 
@@ -20,7 +24,9 @@ def unknown_start(file: FileModel) -> Iterator[Finding]:
         for target in graph.by_owner.get("", ()):
             if target.kind == "start" and not graph.knows(target):
                 message = f"`start` names `{target.name}`, and {graph.title} has no such node or router"
-                yield at_value(file.document, "G201", target.keys, message, _target_hint(graph, target.name))
+                yield at_value(
+                    file.document, "G201", target.keys, message, target_hint(graph, target.name, target.kind)
+                )
 
 
 def reserved_names(file: FileModel) -> Iterator[Finding]:
@@ -60,7 +66,9 @@ def unknown_targets(file: FileModel) -> Iterator[Finding]:
                 else f"{graph.title} has no such node or router"
             )
             message = f"`{target.kind}: {target.name}` leads nowhere: {why}"
-            yield at_value(file.document, "G203", target.keys, message, _target_hint(graph, target.name))
+            yield at_value(
+                file.document, "G203", target.keys, message, target_hint(graph, target.name, target.kind)
+            )
 
 
 def no_then(file: FileModel) -> Iterator[Finding]:
@@ -168,5 +176,16 @@ def _reserved(file: FileModel, keys: Keys) -> Finding:
     return at_key(file.document, "G202", keys, message, "choose another name")
 
 
-def _target_hint(graph: Graph, name: str) -> str | None:
-    return did_you_mean(name, [*graph.nodes, *graph.routers, END])
+def target_hint(graph: Graph, name: str, kind: str = "") -> str | None:
+    """What a word that leads nowhere may have been meant for."""
+    near = did_you_mean(name, [*graph.nodes, *graph.routers, END])
+    if near is not None:
+        return near
+    word = name.strip("_").lower()
+    if kind == "on_error" and word in _GO_ON:
+        return "to go on as if nothing had been, write `skip`"
+    if kind == "on_error" and word in _TRY_AGAIN:
+        return "to try again, give the node a `retry: {attempts: 3}`"
+    if kind == "on_error" and word in _FAIL:
+        return "without `on_error` the turn fails: leave it out"
+    return "to end the turn, write `end`" if word in _WORDS_FOR_END else None

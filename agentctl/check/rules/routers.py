@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agentctl.check.flow import FileModel
-from agentctl.check.place import at_key, at_value, did_you_mean
+from agentctl.check.place import at_key, at_value
 from agentctl.check.reach import circles, edges_of
 from agentctl.check.routing import Router, routers_of, values_of, values_without_place
+from agentctl.check.rules.graph import target_hint
 from agentctl.check.rules.values import impossible_comparisons
 from agentctl.check.shapes import described, type_names, value_text
 from agentctl.check.sites import Site, Sites
@@ -24,7 +25,7 @@ def unknown_router_target(file: FileModel) -> Iterator[Finding]:
         for target in graph.targets:
             if target.kind == "arm" and not graph.knows(target):
                 message = f"router `{target.owner}` leads to `{target.name}`, and {graph.title} has no such node or router"
-                hint = did_you_mean(target.name, [*graph.nodes, *graph.routers, "end"])
+                hint = target_hint(graph, target.name)
                 yield at_value(file.document, "R301", target.keys, message, hint)
 
 
