@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agentctl.check.flow import FileModel, mapping, names_in, read_flow, text, texts_in
 from agentctl.check.tools.calls import Call, Thing
-from agentctl.check.tools.tooling import OWN_KINDS, Tier, Tooling
+from agentctl.check.tools.tooling import Tier, Tooling
 from agentctl.json import Json, canonical, digest
 from agentctl.spec.finding import Keys
 from agentctl.spec.overlay import variants_of
@@ -69,11 +69,8 @@ def places_of(file: FileModel, surface: Json) -> Mapping[str, tuple[Path, int]]:
 def _plain_surface(file: FileModel) -> dict[str, Json]:
     """The surface without its variants."""
     tooling = Tooling(file)
-    callers: dict[Thing, list[Call]] = {}
-    for calls in tooling.calls.values():
-        for call in calls:
-            callers.setdefault(call.callee, []).append(call)
-    touching = _touching(tooling, callers)
+    callers = tooling.callers
+    touching = _touching(tooling)
     return {
         "by": text(file.section("tiers").get("by")),
         "tiers": _said({name: _tier(file, tooling, name) for name in tooling.tiers}),
@@ -90,21 +87,16 @@ def _plain_surface(file: FileModel) -> dict[str, Json]:
     }
 
 
-def _touching(tooling: Tooling, callers: Mapping[Thing, list[Call]]) -> set[Thing]:
+def _touching(tooling: Tooling) -> set[Thing]:
     """The graphs, agents and tools that touch the world, themselves or through others."""
-    waiting: list[Thing] = [("tool", name) for name in tooling.tools if _is_own(tooling, name)]
+    waiting: list[Thing] = [("tool", name) for name in tooling.tools if tooling.touches_world(name)]
     found = set(waiting)
     while waiting:
-        for call in callers.get(waiting.pop(), ()):
+        for call in tooling.callers.get(waiting.pop(), ()):
             if call.caller not in found:
                 found.add(call.caller)
                 waiting.append(call.caller)
     return found
-
-
-def _is_own(tooling: Tooling, name: str) -> bool:
-    """Whether a tool touches the world itself; a graph in another file is taken to do so."""
-    return tooling.kind(name) in OWN_KINDS or tooling.is_of_another_file(name)
 
 
 def _tool(file: FileModel, tooling: Tooling, name: str) -> dict[str, Json]:

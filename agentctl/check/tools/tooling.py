@@ -100,13 +100,17 @@ class Tooling:
         graph = text(self.tools.get(tool, {}).get("graph"))
         return graph is not None and graph.endswith((".yaml", ".yml"))
 
+    def touches_world(self, tool: str) -> bool:
+        """Whether a tool touches the world itself; a graph in another file is taken to do so."""
+        return self.kind(tool) in OWN_KINDS or self.is_of_another_file(tool)
+
     def reaching(self, tools: Iterable[str]) -> Mapping[Thing, str]:
         """Each thing that may come to call one of these tools, with the first such; the tools themselves, too."""
         found: dict[Thing, str] = {("tool", name): name for name in tools}
         waiting = deque(found)
         while waiting:
             thing = waiting.popleft()
-            for call in self._callers.get(thing, ()):
+            for call in self.callers.get(thing, ()):
                 if call.caller not in found and self._may_be_called(call):
                     found[call.caller] = found[thing]
                     waiting.append(call.caller)
@@ -122,7 +126,8 @@ class Tooling:
         )
 
     @cached_property
-    def _callers(self) -> Mapping[Thing, tuple[Call, ...]]:
+    def callers(self) -> Mapping[Thing, tuple[Call, ...]]:
+        """What calls each graph, agent and tool straight away."""
         found: dict[Thing, list[Call]] = {}
         for calls in self.calls.values():
             for call in calls:
@@ -132,7 +137,7 @@ class Tooling:
     @cached_property
     def _effects_reached(self) -> Mapping[Thing, Effect]:
         """The worst that each thing may come to do through tools of its own kinds."""
-        own = [name for name in self.tools if self.kind(name) in OWN_KINDS or self.is_of_another_file(name)]
+        own = [name for name in self.tools if self.touches_world(name)]
         found: dict[Thing, Effect] = {}
         for effect in ("pure", "read", "write"):
             found.update(dict.fromkeys(self.reaching(n for n in own if self.effect(n) == effect), effect))
