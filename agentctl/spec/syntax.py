@@ -101,13 +101,18 @@ def explain_syntax(text: str, trouble: Trouble) -> Explained:
     if "cannot start any token" in problem:
         return Explained(f"{shown(text[at])} cannot begin a value", at, at + 1, "quote the text")
     if "mapping values are not allowed" in problem:
-        hint = "quote the text if the `:` belongs to it, or mend the indentation"
+        hint = "quote the text if the `:` belongs to it, or mend the indentation, here or one line up"
         return Explained("a `:` that makes no sense here", at, at + 1, hint)
     if "unexpected ':'" in problem:
         return Explained("a `:` at the end of a word inside brackets", at, at + 1, "quote the text")
     if "block" in context and "did not find expected" in problem:
         message = "this line does not fit the block it stands in"
-        return Explained(message, at, _word_end(text, at), f"check its indentation; the block {opened}")
+        hint = f"check its indentation; the block {opened}"
+        if text[:at].rstrip(" ").endswith(('"', "'")):
+            message, hint = "more text after the closing quote", "put all of it in quotes, or none"
+        if (line := _open_quote(text, begun, at)) is not None:
+            hint = f"is a quote left open on line {line}?"
+        return Explained(message, at, _word_end(text, at), hint)
     if "could not find expected ':'" in problem:
         return Explained("a key without a `:` after it", begun, _word_end(text, begun))
     if "unknown escape" in problem:
@@ -117,6 +122,14 @@ def explain_syntax(text: str, trouble: Trouble) -> Explained:
         return Explained("more text after the end of the document", at, _word_end(text, at))
     message = f"{problem} {context}".strip() or "this is not YAML"
     return Explained(message, at, _word_end(text, at))
+
+
+def _open_quote(text: str, begun: int, at: int) -> int | None:
+    """The line of a block with a quote too many before the place where it stopped to make sense."""
+    start, end = text.rfind("\n", 0, begun) + 1, text.find("\n", at)
+    first = text.count("\n", 0, start) + 1
+    lines = text[start : end if end >= 0 else len(text)].split("\n")
+    return next((first + n for n, line in enumerate(lines) if line.count('"') % 2), None)
 
 
 def _brackets(text: str, at: int, begun: int, context: str, opened: str) -> Explained:
