@@ -168,12 +168,15 @@ def do_cross(overrides: Iterable[Override]) -> bool:
 def moves(data: Json, overrides: Iterable[Override]) -> dict[Keys, Keys]:
     """From each path that `overlay` changes to the place where its value is written."""
     moved: dict[Keys, Keys] = {}
+    beginnings: set[Keys] = set()
     for override in overrides:
         keys = override.keys
         if applies(data, override):
             data = _replaced(data, keys, override.value)
-            moved = {path: place for path, place in moved.items() if path[: len(keys)] != keys}
+            if keys in beginnings:
+                moved = {path: place for path, place in moved.items() if path[: len(keys)] != keys}
             moved[keys] = override.place
+            beginnings.update(keys[:length] for length in range(1, len(keys) + 1))
     return moved
 
 
