@@ -23,6 +23,7 @@ from agentctl.errors import UsageError
 from agentctl.events import Sink
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph
+from agentctl.graph.tiers import with_approvals
 from agentctl.ids import new_uuid
 from agentctl.json import Json, unsayable
 from agentctl.models.calling import ProviderPool
@@ -55,16 +56,20 @@ def load(
     env: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,
     limits: Mapping[str, Json] | None = None,
+    approve: Sequence[str] = (),
     durability: Durability = "normal",
 ) -> LoadedGraph:
     """Check and compile a graph file.
 
     `store` is the folder for threads (by default the nearest `.agentctl` upward, else one is made in the working
     directory); `env` adds to the process's environment; `models` replaces models by name (`default` for
-    agents without one); `limits` replaces keys of `limits:`. Raises InvalidGraph, UsageError, CannotRun.
+    agents without one); `limits` replaces keys of `limits:`; the tools of `approve` need no person's yes, which
+    is recorded. Raises InvalidGraph, UsageError, CannotRun.
     """
     document = read_document(Path(path))
-    return from_document(document, store=store, env=env, models=models, limits=limits, durability=durability)
+    return from_document(
+        document, store=store, env=env, models=models, limits=limits, approve=approve, durability=durability
+    )
 
 
 def from_document(
@@ -74,6 +79,7 @@ def from_document(
     env: Mapping[str, str] | None = None,
     models: Mapping[str, str] | None = None,
     limits: Mapping[str, Json] | None = None,
+    approve: Sequence[str] = (),
     durability: Durability = "normal",
 ) -> LoadedGraph:
     """As `load`, for a document already read."""
@@ -81,9 +87,11 @@ def from_document(
     if errors:
         raise InvalidGraph(errors)
     assert document.spec is not None
-    graph = with_limits(compile_graph(document, models=models), limits or {})
+    graph = with_approvals(with_limits(compile_graph(document, models=models), limits or {}), approve)
     _check_models(graph, models or {})
-    options = {"models": dict(models or {}), "limits": dict(limits or {})}
+    options: dict[str, Json] = {"models": dict(models or {}), "limits": dict(limits or {})}
+    if approve:
+        options["approve"] = sorted(approve)
     environment = read_environment(document.spec, env)
     return LoadedGraph(graph, environment, options, Path(store) if store else None, durability)
 

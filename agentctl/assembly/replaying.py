@@ -13,6 +13,7 @@ from agentctl.errors import StoreError, UsageError
 from agentctl.events import Sink
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph
+from agentctl.graph.tiers import with_approvals
 from agentctl.json import Json
 from agentctl.spec.document import Document, document_from_texts, read_document
 from agentctl.store.folder import find_store, open_thread_store
@@ -108,7 +109,8 @@ def _compiler(
             document = other or document_from_texts(recording["root"], recording["texts"])
             tools = None if other else recording["tools"]
             graph = compile_graph(document, models=options.get("models"), recorded=tools)
-            compiled[key] = with_limits(graph, options.get("limits", {}))
+            graph = with_limits(graph, options.get("limits", {}))
+            compiled[key] = with_approvals(graph, options.get("approve", ()))
         return compiled[key]
 
     return graph_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +28,7 @@ def load_graph(
     env_file: Path | None = None,
     models: Mapping[str, str] | None = None,
     limits: Mapping[str, Json] | None = None,
+    approve: Sequence[str] = (),
     durability: Literal["normal", "full"] = "normal",
 ) -> LoadedGraph:
     """A checked graph. Findings are shown on stderr and end the command with exit 1."""
@@ -36,7 +37,9 @@ def load_graph(
 
     env = read_env_file(env_file) if env_file is not None else None
     try:
-        return load(file, store=store, env=env, models=models, limits=limits, durability=durability)
+        return load(
+            file, store=store, env=env, models=models, limits=limits, approve=approve, durability=durability
+        )
     except InvalidGraph as invalid:
         from agentctl.check.reports.result import Result
         from agentctl.check.reports.text import as_text

@@ -78,6 +78,7 @@ def resume(
         env_file=env_file,
         models=options.get("models"),
         limits=options.get("limits"),
+        approve=options.get("approve", ()),
     )
     fetch_missing(graph, yes=yes)
 

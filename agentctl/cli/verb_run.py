@@ -57,6 +57,10 @@ def run(
     tenant: Tenant = "",
     model: Models = None,
     limit: Limits = None,
+    approve: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOOL", help="Needs no person's yes in this run.", show_default=False),
+    ] = None,
     env_file: EnvFile = None,
     no_cache: NoCache = False,
     as_json: AsJson = False,
@@ -104,6 +108,7 @@ def run(
         env_file=env_file,
         models=pairs(model, "--model"),
         limits=limits(limit),
+        approve=approve or (),
         durability="full" if durability is Durability.full else "normal",
     )
     thread = thread_meant(thread, store)

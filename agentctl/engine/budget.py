@@ -25,6 +25,8 @@ class Budget:
     tool_calls: int = 0
     step_tokens: int = 0
     step_tool_calls: int = 0
+    offered_calls: int = 0
+    """Those of the tool calls that a model of some tier asked for."""
     visits: dict[str, int] = field(default_factory=dict)
     calls_of: dict[str, int] = field(default_factory=dict)
     under_way: dict[str, str] = field(default_factory=dict)
@@ -94,8 +96,9 @@ class Budget:
         self.step_tokens += usage.total
         self.cost = None if cost is None or self.cost is None else self.cost + cost
 
-    def add_tool_call(self, tool: str) -> None:
+    def add_tool_call(self, tool: str, *, offered: bool = False) -> None:
         self.tool_calls += 1
+        self.offered_calls += offered
         self.step_tool_calls += 1
         self.calls_of[tool] = self.calls_of.get(tool, 0) + 1
 
@@ -107,17 +110,19 @@ class Budget:
     def as_json(self) -> Json:
         """What a checkpoint keeps of it."""
         usage = self.usage
-        return [
+        kept: list[Json] = [
             self.nodes,
             [usage.input, usage.output, usage.cached, usage.reasoning],
             self.cost,
             self.model_calls,
             self.tool_calls,
         ]
+        return [*kept, self.offered_calls] if self.offered_calls else kept
 
     def restore(self, kept: Json, visits: dict[str, int], calls_of: dict[str, int]) -> None:
         """Take up what a checkpoint kept, and the visits counted from the steps since the turn began."""
-        self.nodes, usage, self.cost, self.model_calls, self.tool_calls = kept
+        self.nodes, usage, self.cost, self.model_calls, self.tool_calls, *offered = kept
+        self.offered_calls = offered[0] if offered else 0
         self.usage = Usage(*usage)
         self.visits = visits
         self.calls_of = calls_of

@@ -26,8 +26,9 @@ def refuse_changes(graph: Graph, recording: Mapping[str, Json] | None, pending: 
 
 
 def _relevant(before: Json, after: Json, pending: str) -> Iterator[str]:
-    """Paths that the next step depends on: its node, its agent, their tools, its routers, the state."""
+    """Paths that the next step depends on: its node, its agent, their tools, its routers, the tiers, the state."""
     yield "state"
+    yield "tiers"
     yield f"nodes.{pending}"
     for data in (before, after):
         node = data["nodes"].get(pending, {})

@@ -146,7 +146,7 @@ class Executor:
 
     async def _step(self, node: Node) -> None:
         turn, passage = self.turn, self.passage
-        turn.node = node.name
+        turn.begin(node.name)
         if self._may_be_late():
             await self._check_time()
         visit = turn.budget.begin_last(node) if passage.limit else turn.budget.begin(node)
@@ -356,8 +356,9 @@ class Executor:
             raise self._cut_error(node, Cut(reason)) from None
         finally:
             self.watch.end()
-            if isinstance(node, AskNode):
-                self._before -= time.monotonic() - waited
+            # a person's thinking is not counted
+            self._before -= time.monotonic() - waited if isinstance(node, AskNode) else turn.thought
+            turn.thought = 0.0
 
     def _begin_watch(self, timeout: float | None, step_time: float, left: float) -> None:
         if timeout is not None and timeout <= min(step_time, left):

@@ -37,12 +37,13 @@ def _number(value: float) -> str:
 class Question:
     """What a suspended turn waits for.
 
-    `kind` is `ask` for a question of the graph, `outcome` for a write that was begun and whose end nobody saw.
+    `kind` is `ask` for a question of the graph, `approval` for a call that a tier has a person approve, `outcome`
+    for a write that was begun and whose end nobody saw.
     `deadline` is in Unix seconds.
     """
 
     id: str
-    kind: Literal["ask", "outcome"]
+    kind: Literal["ask", "approval", "outcome"]
     text: str
     choices: tuple[str, ...] = ()
     deadline: float | None = None

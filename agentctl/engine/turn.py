@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,14 +18,17 @@ from agentctl.engine.effects import Answer, Effects
 from agentctl.engine.signals import Question, Waiting
 from agentctl.engine.tape import called_tool
 from agentctl.engine.world import World
-from agentctl.errors import AgentctlError, ToolError, UsageError
+from agentctl.errors import AgentctlError, NodeError, ToolError, UsageError
 from agentctl.events import EventStream
-from agentctl.graph.plan import AgentPlan, AskNode, Graph, PythonWork, ToolPlan
+from agentctl.expressions import ExpressionError
+from agentctl.graph.plan import AgentPlan, AskNode, Graph, PythonWork, Tier, Tiers, ToolPlan
 from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.nodes.turn import Place
 from agentctl.state import State
 from agentctl.tools.call import Call
+
+APPROVALS = ("approve", "reject")
 
 
 @dataclass(slots=True)
@@ -46,10 +50,83 @@ class Turn:
     names: Mapping[str, Json] = field(default_factory=dict)
     step: int = 0
     node: str = ""
+    tier: Tier | None = None
+    """What models may call in this node; None when the file has no tiers, or `tier_error` says why there is none."""
+    tier_error: NodeError | None = None
     memo_hits: int = 0
+    thought: float = 0.0
+    """Seconds that people took inside the node under way."""
 
     def __post_init__(self) -> None:
+        # the record of the turn keeps its own
+        self.run = dict(self.run)
         self.names = {"state": self.state.values, "run": self.run}
+
+    def begin(self, node: str) -> None:
+        """A node begins: the tier is read from the state as it is now."""
+        self.node, self.thought = node, 0.0
+        if self.graph.tiers is not None:
+            self._choose_tier(self.graph.tiers)
+
+    def _choose_tier(self, tiers: Tiers) -> None:
+        self.tier, self.tier_error = None, None
+        try:
+            value = tiers.by(self.names)
+        except ExpressionError as error:
+            self.tier_error = NodeError("expression", f"tiers.by: {error.message}", hint=error.hint)
+        else:
+            self.tier = tiers.levels.get(value) if isinstance(value, str) else None
+            if self.tier is None:
+                known = ", ".join(tiers.levels)
+                self.tier_error = NodeError(
+                    "expression", f"tiers.by gives `{value}`, and the tiers are {known}"
+                )
+        name = self.tier.name if self.tier else ""
+        if name != self.run["tier"]:
+            self.run["tier"] = name
+            # events that are under way keep the facts they were built with
+            self.events.facts = msgspec.structs.replace(self.events.facts, tier=name)
+
+    def offered(self, agent: AgentPlan) -> tuple[ToolPlan, ...]:
+        """See NodeTurn."""
+        if self.tier_error is not None and agent.tools:
+            raise self.tier_error
+        tier = self.tier
+        return (
+            agent.tools if tier is None else tuple(tool for tool in agent.tools if tool.name in tier.offered)
+        )
+
+    def refused(self, place: Place, tool: str, reason: str) -> None:
+        """See NodeTurn."""
+        self._publish("tool.refused", place, tool=tool, reason=reason)
+
+    async def approved(self, place: Place, tool: ToolPlan, arguments: Json) -> bool:
+        """See NodeTurn."""
+        if self.tier is None or tool.name not in self.tier.approve:
+            return True
+        asked = place._replace(path=f"{place.path}/approve")
+        ask = partial(self._approve, asked, tool, arguments)
+        record = await self.effects.perform(
+            asked, "approval", digest([tool.name, arguments]), ask, shown=arguments
+        )
+        self._publish("ask.answered", place, id=_approval_id(place, tool), answer=record["res"])
+        return bool(record["res"] == APPROVALS[0])
+
+    async def _approve(self, place: Place, tool: ToolPlan, arguments: Json) -> Answer:
+        assert self.world is not None
+        text = f"May `{tool.name}` be called with {encode(self.effects.mask(arguments)).decode()}?"
+        question = Question(_approval_id(place, tool), "approval", text, APPROVALS)
+        if question.id in self.answers:
+            return {"res": _chosen(question, self.answers[question.id])}
+        self._publish("ask.waiting", place, **question.as_json())
+        if self.world.ask is None:
+            raise Waiting(question)
+        left, began = self.effects.watch.pause(), time.monotonic()
+        try:
+            return {"res": _chosen(question, await self.world.ask(question))}
+        finally:
+            self.thought += time.monotonic() - began
+            self.effects.watch.go_on(left)
 
     async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
         """See NodeTurn."""
@@ -93,8 +170,7 @@ class Turn:
 
     async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
         """See NodeTurn."""
-        names = {**self.names, "args": arguments}
-        key = _key_text(tool.idempotency_key(names)) if tool.idempotency_key else None
+        key = self._key(tool, arguments)
         self._publish("tool.started", place, tool=tool.name, args=arguments)
         known = self.effects.known(place)
         ask = partial(self._call, place, tool, arguments, key)
@@ -114,7 +190,7 @@ class Turn:
         except BaseException as error:
             record = self.effects.known(place)
             if record is not None and called_tool(record):
-                self.budget.add_tool_call(tool.name)
+                self.budget.add_tool_call(tool.name, offered=self._is_offered(place))
             self._tool_ended(place, tool, known, record, self._said(error))
             raise
         finally:
@@ -122,9 +198,16 @@ class Turn:
         if "memo" in record:
             self.memo_hits += 1
         else:
-            self.budget.add_tool_call(tool.name)
+            self.budget.add_tool_call(tool.name, offered=self._is_offered(place))
         self._tool_ended(place, tool, known, record, None)
         return record["res"]
+
+    def _key(self, tool: ToolPlan, arguments: Json) -> str | None:
+        """The idempotency key of a call: 12.0 is 12 in it, wherever it stands."""
+        if tool.idempotency_key is None:
+            return None
+        key = tool.idempotency_key({**self.names, "args": decode(canonical(arguments))})
+        return key if isinstance(key, str) else canonical(key).decode()
 
     async def _call(self, place: Place, tool: ToolPlan, arguments: Json, key: str | None) -> Answer:
         assert self.world is not None
@@ -146,6 +229,10 @@ class Turn:
             answer["memo"] = {"age": round(answered.age, 3), "saved": round(answered.saved or 0.0, 4)}
         return answer
 
+    def _is_offered(self, place: Place) -> bool:
+        """Whether a model of a tier asked for a call; a `tool:` node is the author's own act."""
+        return self.tier is not None and place.reply > 0
+
     def _context(self) -> dict[str, Json]:
         return {name: self.run[name] for name in ("thread", "turn", "id", "tenant")}
 
@@ -153,6 +240,11 @@ class Turn:
         self.budget.before_tool_call()
         if tool.max_calls is not None and self.budget.calls_begun(tool.name) >= tool.max_calls:
             raise ToolError("limit", f"tool `{tool.name}` may be called {tool.max_calls} times in a turn")
+        most = self.tier.max_calls if self.tier is not None and place.reply > 0 else None
+        if most is not None and self.budget.offered_calls + len(self.budget.under_way) >= most:
+            raise ToolError(
+                "limit", f"models of tier `{self.run['tier']}` may call tools {most} times in a turn"
+            )
         self.budget.under_way[place.key] = tool.name
         if tool.effect == "write":
             await self.effects.intend(place, tool.name, arguments)
@@ -277,13 +369,24 @@ class Turn:
         )
 
 
+def _approval_id(place: Place, tool: ToolPlan) -> str:
+    """An approval by its tool and call: `refund@12.1.2`, step 12, reply 1, call 2; a further try of the node is said."""
+    step = place.path.removesuffix("/approve")
+    again = f"~{place.attempt}" if place.attempt > 1 else ""
+    return f"{tool.name}@{step}.{place.reply}.{place.call}{again}"
+
+
+def _chosen(question: Question, answer: Json) -> Json:
+    """One of the question's choices. Raises UsageError."""
+    if answer not in question.choices:
+        raise UsageError(
+            f"`{answer}` is no answer to `{question.id}`; choose {' or '.join(question.choices)}"
+        )
+    return answer
+
+
 def _accepts_context(tool: ToolPlan) -> bool:
     return isinstance(tool.work, PythonWork) and tool.work.function.accepts_context
-
-
-def _key_text(key: Json) -> str:
-    """An idempotency key as a tool is given it: 12.0 is 12."""
-    return key if isinstance(key, str) else canonical(key).decode()
 
 
 async def _given(answer: Answer) -> Answer:

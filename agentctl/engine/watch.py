@@ -64,6 +64,19 @@ class Watch:
         """The work is over; nothing is cut until the next begins."""
         self._deadline = self.cut = None
 
+    def pause(self) -> float | None:
+        """Nothing is cut while a person thinks; gives what `go_on` needs, the seconds that are left."""
+        left = None if self._deadline is None else self._deadline - self.loop.time()
+        self._deadline = None
+        return left
+
+    def go_on(self, left: float | None) -> None:
+        """The work goes on with the time that was left."""
+        if left is not None:
+            self._deadline = self.loop.time() + left
+            if self._timer is None or self._timer.when() > self._deadline:
+                self._arm()
+
     @property
     def rang(self) -> CutReason | None:
         """The timer's reason for a cancellation that has come; a stop goes before it."""

@@ -27,6 +27,7 @@ from agentctl.graph.plan import (
     ToolPlan,
     ValueRouter,
 )
+from agentctl.graph.tiers import tier_plan
 from agentctl.graph.tools import compile_tool
 from agentctl.graph.unsupported import refuse_unsupported
 from agentctl.json import Json, digest
@@ -103,6 +104,7 @@ class _Compiler:
             models=self._all_models(),
             run_id=template(ids.run) if ids else None,
             thread_id=template(ids.thread) if ids else None,
+            tiers=tier_plan(spec.tiers) if spec.tiers else None,
             jsonl=any(sink == "jsonl" for sink in sinks),
             schemas={name: state_field(kind).schema for name, kind in (spec.state or {}).items()},
             data=self.document.data,
@@ -167,7 +169,7 @@ class _Compiler:
             max_turns=spec.max_turns or 8,
             output=schema,
             check_output=first_problem(schema or {}),
-            examples=tuple((pair.get("prompt", ""), pair.get("answer")) for pair in spec.examples or ()),
+            examples=tuple((pair.prompt, pair.answer) for pair in spec.examples or ()),
         )
 
     def _instructions(self, text: str | FileText | UnsetType, keys: Keys) -> Expression | None:

@@ -126,6 +126,25 @@ class ToolPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """What a model may call, its extensions taken in: `offered` is never denied, `approve` needs a person's yes."""
+
+    name: str
+    offered: frozenset[str]
+    approve: frozenset[str]
+    max_calls: int | None = None
+    """Calls by models in one turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """The tiers by name; `by` chooses one as each node begins."""
+
+    by: Expression
+    levels: Mapping[str, Tier]
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPlan:
     """A model with instructions, tools and the shape of its answer."""
 
@@ -259,6 +278,7 @@ class Graph:
     models: Mapping[str, ModelPlan]
     run_id: Expression | None
     thread_id: Expression | None
+    tiers: Tiers | None
     jsonl: bool
     """Whether the file asks for the JSON Lines sink."""
     schemas: Mapping[str, Json] = field(default_factory=dict)

@@ -12,7 +12,6 @@ from agentctl.spec.finding import Keys
 _TOP = {
     "mcp": "MCP servers",
     "stores": "stores",
-    "tiers": "tool tiers",
     "experiments": "experiments",
 }
 _VERBS = ("graph", "map", "parallel")

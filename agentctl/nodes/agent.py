@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import dropwhile
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,6 +47,7 @@ class _Talk:
         self.keys: dict[int, tuple[str, Part]] = {}
         """Which effect the content of a message is, by its index."""
         self.opening = _opening(agent, turn.names)
+        self.tools = turn.offered(agent)
         self.last_key = ""
 
     async def answer(self) -> tuple[Json, Part]:
@@ -84,7 +86,7 @@ class _Talk:
         return ChatRequest(
             model=model.model,
             messages=(*self.opening, *self.messages),
-            tools=tuple(ToolOffer(t.name, t.description, t.parameters) for t in agent.tools),
+            tools=tuple(ToolOffer(t.name, t.description, t.parameters) for t in self.tools),
             output=agent.output,
             temperature=model.temperature,
             max_output_tokens=model.max_output_tokens,
@@ -94,7 +96,9 @@ class _Talk:
 
     async def _call_tools(self, round: int, reply: ChatReply) -> None:
         places = [self.place._replace(reply=round, call=n) for n in range(1, len(reply.calls) + 1)]
-        works = [partial(self._call, place, call) for place, call in zip(places, reply.calls, strict=True)]
+        # a person is asked about one call at a time, before any of them is made
+        wishes = [await self._wish(place, call) for place, call in zip(places, reply.calls, strict=True)]
+        works = [partial(self._call, place, wish) for place, wish in zip(places, wishes, strict=True)]
         results = await side_by_side(works, TOOLS_AT_ONCE)
         for failed in results:
             if isinstance(failed, BaseException):
@@ -106,17 +110,31 @@ class _Talk:
             content = result if isinstance(result, str) else _told(result)
             self.messages.append(Message("tool", content, call_id=call.id))
 
-    async def _call(self, place: Place, call: ToolCall) -> Json:
-        """The tool's result, or an error that the model is told."""
-        tool = next((tool for tool in self.agent.tools if tool.name == call.name), None)
+    async def _wish(self, place: Place, call: ToolCall) -> _Wish | _Failure:
+        """The call as it may be made, or why it may not."""
+        tool = next((tool for tool in self.tools if tool.name == call.name), None)
         if tool is None:
-            names = ", ".join(tool.name for tool in self.agent.tools) or "none"
+            is_hidden = any(tool.name == call.name for tool in self.agent.tools)
+            self.turn.refused(
+                place, call.name, "the tier does not offer it" if is_hidden else "there is none"
+            )
+            names = ", ".join(tool.name for tool in self.tools) or "none"
             return _Failure(f"there is no tool `{call.name}`; you may call: {names}")
         problems = _argument_problems(tool, call.arguments)
         if problems:
             return _Failure(f"the call was not made: {'; '.join(problems)}")
+        arguments = completed(tool.parameters, call.arguments)
+        if not await self.turn.approved(place, tool, arguments):
+            self.turn.refused(place, call.name, "a person rejected it")
+            return _Failure("the call was not made: a person rejected it")
+        return _Wish(tool, arguments)
+
+    async def _call(self, place: Place, wish: _Wish | _Failure) -> Json:
+        """The tool's result, or an error that the model is told."""
+        if isinstance(wish, _Failure):
+            return wish
         try:
-            return await self.turn.call_tool(place, tool, completed(tool.parameters, call.arguments))
+            return await self.turn.call_tool(place, wish.tool, wish.arguments)
         except ToolError as error:
             return _Failure(error.message, unavailable=error.error_class == "tool_unavailable")
 
@@ -126,8 +144,15 @@ class _Talk:
             for call, result in zip(calls, results, strict=True)
             if isinstance(result, _Failure) and result.unavailable
         }
-        if down and down == {tool.name for tool in self.agent.tools}:
+        if down and down == {tool.name for tool in self.tools}:
             raise ToolError("tool_unavailable", f"no tool of agent `{self.agent.name}` is available")
+
+
+class _Wish(NamedTuple):
+    """A call that may be made."""
+
+    tool: ToolPlan
+    arguments: Json
 
 
 class _Failure(msgspec.Struct, frozen=True):

@@ -65,6 +65,15 @@ class NodeTurn(Protocol):
     async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
         """Ask the agent's model once (retries included). Raises ModelError, Cut, LimitReached."""
 
+    def offered(self, agent: AgentPlan) -> tuple[ToolPlan, ...]:
+        """The tools of an agent that the tier of this node offers. Raises NodeError for a tier that is none."""
+
+    def refused(self, place: Place, tool: str, reason: str) -> None:
+        """Tell that a model's call was not made."""
+
+    async def approved(self, place: Place, tool: ToolPlan, arguments: Json) -> bool:
+        """Whether the call may be made: a person is asked where the tier says so. Raises Waiting."""
+
     async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
         """Call a tool with checked arguments. Raises ToolError, Cut, LimitReached."""
 

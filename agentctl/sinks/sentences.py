@@ -63,6 +63,7 @@ _SENTENCES: dict[str, Callable[[Json], str]] = {
     "route.decided": lambda data: f"{data['router']} → {data['to']}",
     "model.retry": _retry,
     "tool.retry": _retry,
+    "tool.refused": lambda data: f"{data['tool']} refused: {data['reason']}",
     "limit.reached": lambda data: (
         f"limit {data['limit']} reached: {_amount(data['used'])} of {_amount(data['allowed'])}"
     ),

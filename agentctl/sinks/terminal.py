@@ -163,7 +163,9 @@ class TerminalProgress:
         elif event.type == "route.decided" and not self.verbose:
             return
         elif said := sentence(event):
-            self._note(said, "yellow" if event.type in ("limit.reached", "tool.retry") else "dim")
+            self._note(
+                said, "yellow" if event.type in ("limit.reached", "tool.retry", "tool.refused") else "dim"
+            )
 
     def _note(self, text: str, style: str) -> None:
         """A line under the step that runs, or on its own between steps."""

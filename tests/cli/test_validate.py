@@ -132,8 +132,8 @@ def test_a_graph_is_drawn_as_mermaid_with_nothing_in_it_taken_for_markup(
     assert run(["graph", str(make_desk(tmp_path)), "--format", "mermaid"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("flowchart TD\n")
-    assert '    n1[["find<br/>tool look_up"]]\n' in shown
-    assert '    n6 -->|"when state.verdict == #34;approve#34;"| n4\n' in shown
+    assert '    n2[["find<br/>tool look#95;up"]]\n' in shown
+    assert '    n7 -->|"when state.verdict == #34;approve#34;"| n5\n' in shown
     assert "    begin0([start]) --> n0\n" in shown
 
 
