@@ -134,7 +134,7 @@ def test_a_graph_is_drawn_as_mermaid_with_nothing_in_it_taken_for_markup(
     assert shown.startswith("flowchart TD\n")
     assert '    n2[["find<br/>tool look#95;up"]]\n' in shown
     assert '    n7 -->|"when state.verdict == #34;approve#34;"| n5\n' in shown
-    assert "    begin0([start]) --> n0\n" in shown
+    assert "    n0 --> n1\n" in shown
 
 
 def test_a_graph_that_cannot_be_drawn_says_why(tmp_path: Path, capsys: Captured) -> None:
