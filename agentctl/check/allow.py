@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,6 +13,7 @@ from msgspec import Struct
 from agentctl.check.severity import severity_of
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Finding, Fix, Span
+from agentctl.spec.tree import read_tree
 
 _COMMENT = re.compile(
     r"(?:^|(?<=\s))#\s*agentctl:\s*(?P<word>allow|ignore|disable|noqa|skip|suppress)\b(?P<rest>[^\n]*)"
@@ -27,6 +30,8 @@ class Allowance(Struct, frozen=True):
 
     file: Path
     line: int
+    last_line: int
+    """The same, or the last line of the `|` block that begins there: a comment cannot stand in it."""
     span: Span
     word: str
     """`allow`, or what other tools say for it."""
@@ -70,16 +75,51 @@ def _allowances(document: Document) -> Iterator[Allowance]:
         if _MARK not in text or not name.endswith((".yaml", ".yml")):
             continue
         lines = _LINE_END.split(text.removeprefix("\ufeff"))
-        following = _next_lines(lines)
+        following, texts = _next_lines(lines), _Texts(text.removeprefix("\ufeff"))
         for number, line in enumerate(lines, start=1):
             for match in _COMMENT.finditer(line):
+                if texts.hold(number, match.start()):
+                    continue
                 rest = _REST.match(match["rest"])
                 alone = not line[: match.start()].strip()
                 span = Span(number, match.start() + 1, number, len(line.rstrip()) + 1)
                 code, reason = (rest["code"], rest["reason"]) if rest else (None, None)
                 word, reason = match["word"], reason if match["word"] == "allow" else None
                 of = following[number] if alone else number
-                yield Allowance(folder / name, of, span, word, code, reason, _whole(line, span, alone=alone))
+                whole = _whole(line, span, alone=alone)
+                yield Allowance(folder / name, of, texts.last_line(of), span, word, code, reason, whole)
+
+
+class _Texts:
+    """The quoted texts and the blocks of a file: what looks like a comment in them is none."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(found.end() for found in _LINE_END.finditer(text))]
+        self._inside: list[tuple[int, int]] = []
+        self._last: dict[int, int] = {}
+        root, _ = read_tree(text)
+        waiting = [] if root is None else [root]
+        while waiting:
+            node = waiting.pop()
+            waiting += [*node.items, *(entry.node for entry in node.entries.values())]
+            if node.style in ("|", ">"):
+                first = bisect_right(self._starts, node.start)
+                last = bisect_right(self._starts, max(node.end - 1, node.start))
+                self._last[first] = last
+                self._inside.append((self._starts[first] if last > first else node.end, node.end))
+            elif node.style:
+                self._inside.append((node.start, node.end))
+        self._inside = sorted(set(self._inside))
+
+    def hold(self, line: int, column: int) -> bool:
+        """Whether a place, its column counted from 0, is in one of them."""
+        at = self._starts[line - 1] + column
+        before = bisect_right(self._inside, at, key=itemgetter(0)) - 1
+        return before >= 0 and at < self._inside[before][1]
+
+    def last_line(self, line: int) -> int:
+        """The last line of the block that begins on a line; else the line."""
+        return self._last.get(line, line)
 
 
 def _whole(line: str, comment: Span, *, alone: bool) -> Span:
@@ -102,10 +142,8 @@ def _next_lines(lines: list[str]) -> list[int]:
 
 
 def _speaks_of(allowance: Allowance, finding: Finding) -> bool:
-    return (finding.code, finding.span.line) == (
-        allowance.code,
-        allowance.line,
-    ) and finding.file == allowance.file
+    is_there = allowance.line <= finding.span.line <= allowance.last_line
+    return is_there and finding.code == allowance.code and finding.file == allowance.file
 
 
 def _without_reason(allowance: Allowance) -> Finding:
