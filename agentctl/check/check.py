@@ -75,6 +75,7 @@ DATA: tuple[Callable[[FileModel, Sites], Iterator[Finding]], ...] = (
     expressions.env_never_used,
     data.unknown_answer_key,
     data.type_does_not_fit,
+    data.example_does_not_fit,
     data.map_over_no_array,
 )
 """Rules about values and types."""

@@ -310,11 +310,25 @@ def _in_our_words(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
+def _open_tag(tokens: tuple[Token, ...]) -> Token | None:
+    """The innermost `for` or `if` that nothing closes."""
+    tags: list[Token] = []
+    for token, tag in pairwise(tokens):
+        if token.type == "block_begin" and tag.value in ("for", "if"):
+            tags.append(tag)
+        elif token.type == "block_begin" and tag.value in ("endfor", "endif") and tags:
+            tags.pop()
+    return tags[-1] if tags else None
+
+
 def _unreadable(
     error: TemplateSyntaxError, text: str, tokens: tuple[Token, ...], index: dict[int, int]
 ) -> Problem:
     message = _in_our_words(error.message or "unreadable")
     number = index.get(error.lineno)
+    if "end of template" in (error.message or "") and (tag := _open_tag(tokens)) is not None:
+        said = f"`{{% {tag.value} %}}` is not closed"
+        return Problem("E402", said, f"write `{{% end{tag.value} %}}` where it ends", tag.offset, tag.length)
     if number is None or "end of template" in (error.message or ""):
         last = tokens[-1] if tokens else Token(0, len(text), "data", text)
         return Problem("E402", message, None, last.offset, last.length)

@@ -26,6 +26,8 @@ _OTHER_KEYS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("max_steps", "max_iterations", "iterations"), ("max_turns", "recursion", "max_visits")),
     **dict.fromkeys(("environment", "secrets", "variables"), ("env",)),
     **dict.fromkeys(("max_tokens",), ("max_output_tokens", "tokens")),
+    **dict.fromkeys(("input", "question", "user"), ("prompt",)),
+    **dict.fromkeys(("output", "assistant", "reply", "response"), ("answer",)),
     "timeout_seconds": ("timeout",),
     "foreach": ("over",),
     "items": ("over",),

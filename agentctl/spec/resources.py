@@ -332,6 +332,13 @@ class Tiers(Part, frozen=True):
     levels: Annotated[dict[Name, TierLevel], doc("The tiers by name.", {"free": {"tools": ["search_help"]}})]
 
 
+class Example(Part, frozen=True):
+    """What an agent would be asked, and what it should answer."""
+
+    prompt: Annotated[str, doc("What it is asked.", "My bill is wrong")]
+    answer: Annotated[Json, doc("What it answers: text, or its `output`.", {"desk": "billing"}, "Hello!")]
+
+
 class Summarise(Part, frozen=True):
     """How a long conversation is shortened."""
 
@@ -382,7 +389,7 @@ class AgentSpec(Part, frozen=True):
     ] = UNSET
     context: Annotated[Context | UnsetType, doc("What of a long history is sent.", {"window": 12})] = UNSET
     examples: Annotated[
-        list[dict[str, Json]] | UnsetType,
+        list[Example] | UnsetType,
         doc(
             "Pairs of `prompt` and `answer`.", [{"prompt": "My bill is wrong", "answer": {"desk": "billing"}}]
         ),

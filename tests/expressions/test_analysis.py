@@ -204,7 +204,7 @@ def test_a_problem_of_a_tool_is_told_at_its_word(
         ("a ${{ state.sure", "E402", "sure", "the text ends too early, expected `}}`"),
         ("a ${{ state.sure }", "E402", "}", "unexpected `}`"),
         ("a ${{ }}", "E402", "}}", "got `}}`"),
-        ("{% if state.done %}a", "E402", "a", "the text ends too early"),
+        ("{% if state.done %}a", "E402", "if", "`{% if %}` is not closed"),
         ("{% for x state.claims %}{% endfor %}", "E402", "state", "expected token `in`, got `state`"),
         ("{% endif %}", "E402", "endif", "unknown tag `endif`"),
         ("{# a", "E402", "{#", "missing end of comment"),

@@ -9,7 +9,8 @@ from agentctl.check.flow import FileModel, mapping, text
 from agentctl.check.nulls import LOOK_FIRST, NULL
 from agentctl.check.place import at_key, at_value, did_you_mean
 from agentctl.check.shapes import described, type_names
-from agentctl.check.sites import Sites
+from agentctl.check.sites import Sites, answer_schema
+from agentctl.check.testing.fitting import unfit
 from agentctl.spec.finding import Finding
 
 
@@ -42,6 +43,19 @@ def type_does_not_fit(file: FileModel, sites: Sites) -> Iterator[Finding]:
                     f"`state.{field.name}{wrong.where}` {is_type} {wrong.want}, and {title} {wrong.have}"
                 )
                 yield at(file.document, "E431", written.place, message, hint)
+
+
+def example_does_not_fit(file: FileModel, sites: Sites) -> Iterator[Finding]:
+    """E431: an example of an answer that the agent could never give."""
+    for keys, agent in file.agents_in_place:
+        examples = agent.get("examples")
+        answer = answer_schema(agent.get("output"))
+        for index, example in enumerate(examples if isinstance(examples, list) else ()):
+            place = (*keys, "examples", index, "answer")
+            for wrong in unfit(mapping(example).get("answer"), answer, place):
+                at = at_key if wrong.at_key else at_value
+                message = f"the agent could never answer this: {wrong.message}"
+                yield at(file.document, "E431", wrong.keys, message, wrong.hint)
 
 
 def map_over_no_array(file: FileModel, sites: Sites) -> Iterator[Finding]:
