@@ -51,9 +51,10 @@ class LiveWorld:
         self._providers = providers
         self._workers = WorkerPool()
         self._in_process = InProcessTools()
-        self._http = HttpTools(env, Mask(secrets))
-        self._commands = CommandTools(env, Mask(secrets))
-        self._caller = ToolCaller(self._work, memo, secret, env)
+        mask = Mask(secrets)
+        self._http = HttpTools(env, mask)
+        self._commands = CommandTools(env, mask)
+        self._caller = ToolCaller(self._work, memo, secret, env, mask)
         self._memo = memo
         self._code: dict[str, str] = {}
         self.ask: Ask | None = None

@@ -52,13 +52,22 @@ class ToolCaller:
     """Calls tools: identical ones at the same time once, remembered ones not at all."""
 
     def __init__(
-        self, work: Work, memo: Memo | None, secret: bytes = b"", env: Mapping[str, str] | None = None
+        self,
+        work: Work,
+        memo: Memo | None,
+        secret: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        mask: Callable[[Json], Json] = lambda value: value,
     ) -> None:
-        """`env` are the variables of the file, of which tools use some; `secret` keeps their values out of keys."""
+        """`env` are the variables of the file, of which tools use some; `secret` keeps their values out of keys.
+
+        `mask` takes secrets out of what is remembered.
+        """
         self._work = work
         self._memo = memo
         self._secret = secret
         self._env = env or {}
+        self._mask = mask
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
         self._scopes: dict[tuple[str, str, str], bytes] = {}
         """By tool, its code and tenant."""
@@ -84,7 +93,7 @@ class ToolCaller:
                 return entry
             led = True
             began = time.perf_counter()
-            value = await self._run(call)
+            value = self._mask(await self._run(call))
             entry = MemoEntry(value, time.time(), time.perf_counter() - began)
             cache = call.tool.cache
             await memo.put(key, entry, max_age=None if cache in (None, float("inf")) else cache)
