@@ -13,7 +13,7 @@ from msgspec import Struct
 from agentctl.check.severity import severity_of
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Finding, Fix, Span
-from agentctl.spec.tree import read_tree
+from agentctl.spec.source import read_source
 
 _COMMENT = re.compile(
     r"(?:^|(?<=\s))#\s*agentctl:\s*(?P<word>allow|ignore|disable|noqa|skip|suppress)\b(?P<rest>[^\n]*)"
@@ -97,7 +97,7 @@ class _Texts:
         self._starts = [0, *(found.end() for found in _LINE_END.finditer(text))]
         self._inside: list[tuple[int, int]] = []
         self._last: dict[int, int] = {}
-        root, _ = read_tree(text)
+        root = read_source(Path(), text)[0].root
         waiting = [] if root is None else [root]
         while waiting:
             node = waiting.pop()
