@@ -48,8 +48,9 @@ def missing_input(file: FileModel) -> Iterator[Finding]:
             if name not in given and name in graph.fields and not graph.fields[name].starts_filled
         ]
         strange = [name for name in given if name not in graph.inputs]
+        misspelt = excused(strange, graph.inputs, needed)
         for name in needed:
-            if name in excused(strange, graph.inputs, needed):
+            if name in misspelt:
                 continue
             message = f"graph `{graph.name}` needs the input `{name}`, which has no default"
             yield at_value(
