@@ -31,6 +31,10 @@ tools:
   hinted: {python: "tools:read", effect: read}
   keyed: {python: "tools:read", effect: write, idempotency_key: "${{ args.path }}"}
   write: {python: "tools:read", effect: write}
+  asked: {http: "GET https://example.org/${{ args.path }}", parameters: {path: string}, effect: read}
+  posted: {http: "POST https://example.org/notes", parameters: {path: string}, effect: write}
+  ran: {command: [cat, --, "${{ args.path }}"], parameters: {path: string}, effect: pure}
+  touched: {command: [touch, "${{ args.path }}"], parameters: {path: string}, effect: write, idempotency_key: x}
 agents:
   reader: {model: openai/gpt-5, instructions: You read.}
 start: ask
@@ -39,7 +43,11 @@ nodes:
   said: {tool: said, args: {path: a}, then: hinted}
   hinted: {tool: hinted, args: {path: a}, then: keyed}
   keyed: {tool: keyed, args: {path: a}, then: write}
-  write: {tool: write, args: {path: a}, then: end}
+  write: {tool: write, args: {path: a}, then: asked}
+  asked: {tool: asked, args: {path: a}, then: posted}
+  posted: {tool: posted, args: {path: a}, then: ran}
+  ran: {tool: ran, args: {path: a}, then: touched}
+  touched: {tool: touched, args: {path: a}, then: end}
 """
 
 
@@ -63,7 +71,12 @@ def test_the_defaults_that_are_spoken_of_are_those_of_a_run(file: Path) -> None:
         "hinted": safe,
         "keyed": safe,
         "write": 1,
+        "asked": safe,
+        "posted": 1,
+        "ran": safe,
+        "touched": safe,
     }
+    assert [tool.name for tool in tools if tool.cache is not None] == ["ran"]
     assert agent.max_turns == MAX_TURNS
     granted = asdict(turn_limits({}))
     shared = granted.keys() & LimitPlan.__dataclass_fields__.keys()

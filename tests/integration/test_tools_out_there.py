@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -208,3 +210,39 @@ def test_a_server_that_is_gone_is_routed_by_its_class(folder: Path, crm: str) ->
     done = agentctl(folder, *RUN, CRM_URL="http://127.0.0.1:9", CRM_TOKEN=TOKEN)
     assert json.loads(done.stdout)["output"]["name"] == "", done.stderr
     assert json.loads(done.stdout)["status"] == "done"
+
+
+def test_an_interrupted_run_leaves_no_program_behind_and_goes_on_later(folder: Path, crm: str) -> None:
+    (folder / "wait.sh").write_text("touch begun\ntest -e go && exit\ntrap '' INT TERM\nsleep 600 & wait\n")
+    text = (
+        "agentctl: 1\nname: slow\noutput: [done]\nstate: {done: {type: string, default: no}}\n"
+        "tools:\n  wait: {command: [sh, wait.sh], description: Wait., effect: read, timeout: 100s}\n"
+        "start: wait\nnodes:\n  wait: {tool: wait, then: say}\n  say: {set: {done: yes}, then: end}\n"
+    )
+    (folder / "graph.yaml").write_text(text)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "agentctl", "run", "graph.yaml", "--thread", "t"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert (run.returncode, "resume t" in said) == (130, True), said
+    at_work = [pid for pid in Path("/proc").glob("[0-9]*") if _works_in(pid, folder)]
+    assert at_work == []
+    (folder / "go").touch()
+    done = agentctl(folder, "resume", "t")
+    assert (done.returncode, done.stdout.strip()) == (0, "yes"), done.stderr
+
+
+def _works_in(pid: Path, folder: Path) -> bool:
+    try:
+        return (pid / "cwd").readlink() == folder
+    except OSError:
+        return False
