@@ -80,10 +80,11 @@ def impossible_keys(router: Router, sites: Sites) -> Mapping[str, str | None]:
         return {} if names is None else {key: None for key in table if not _may_be(key, names)}
     texts = frozenset(map(value_text, values))
     free = dict.fromkeys(text for text in map(value_text, values) if text not in table)
+    has_truth = True in values or False in values
     found: dict[str, str | None] = {}
     for key in table:
         if key not in texts:
-            word = _WORDS_OF_TRUTH.get(key.lower()) if True in values or False in values else None
+            word = _WORDS_OF_TRUTH.get(key.lower()) if has_truth else None
             found[key] = word if word in free else nearest(key, free) if len(free) < _MANY else None
             free.pop(found[key] or "", None)
     return found
