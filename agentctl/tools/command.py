@@ -47,11 +47,9 @@ class CommandTools:
             raise ToolError("tool_unavailable", f"`{words[0]}` cannot be started: {error}") from error
         self._running.add(running)
         try:
-            async with asyncio.timeout(tool.timeout) as limit:
+            async with asyncio.timeout(tool.timeout):
                 ended = await running.ended()
         except TimeoutError:
-            if not limit.expired():
-                raise
             said = self._said(running.stderr)
             message = f"`{words[0]}` did not end within {tool.timeout:g}s, so it was ended{said}"
             raise ToolError("timeout", message) from None

@@ -1,8 +1,8 @@
 """The keeper of one command: started by exec, by path, with nothing of agentctl imported.
 
-It reads its order from a file, `{"program", "words", "env"}`, and starts the program as its child with nothing on
-stdin. When the child ends, or agentctl wants it to, it ends whatever came of it, and reports `{"status"}`, the
-child's wait status, on a line after `{"errno"}` when there was no starting it.
+It reads its order from a file, `{"program", "words", "env"}`, and starts the program as its child, in a process group
+of its own, with nothing on stdin. When the child ends, or agentctl wants it to, it ends whatever came of it. It reports
+in lines of JSON: `{"child"}`, its process id; `{"errno"}` when there was no starting it; `{"status"}`, its wait status.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def main() -> None:
         if os.getppid() == keeper:
             start(order, report)
         os._exit(127)
+    tell(report, {"child": child})
     ended = worker_main.keep(child)
     if ended is not None:
-        os.write(report, json.dumps({"status": ended}).encode())
+        tell(report, {"status": ended})
     os._exit(0)
 
 
@@ -52,7 +53,11 @@ def start(order: dict[str, Json], report: int) -> None:
     try:
         os.execve(order["program"].encode(), words, env)
     except OSError as error:
-        os.write(report, json.dumps({"errno": error.errno}).encode() + b"\n")
+        tell(report, {"errno": error.errno})
+
+
+def tell(report: int, said: dict[str, Json]) -> None:
+    os.write(report, json.dumps(said).encode() + b"\n")
 
 
 if __name__ == "__main__":

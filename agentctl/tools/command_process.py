@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,20 +86,31 @@ class CommandProcess:
             self._read(end)
         if len(self._stdout) > self._most:
             raise TooMuch
-        report: dict[str, Json] = {}
-        for line in bytes(self._report).splitlines():
-            report |= decode(line)
+        report = self._reported()
         return Ended(report.get("status"), report.get("errno"), bytes(self._stdout), self._stderr)
 
     async def end(self) -> None:
         """Kill it with whatever came of it; return when it is gone."""
         await self._process.end()
+        self._read(self._told)
+        child = self._reported().get("child")
+        if child is not None and self._process.returncode == -signal.SIGKILL:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # the keeper was killed, and can end nothing any more
         for end in list(self._reads):
             self._close(end)
 
     def kill(self) -> None:
         """As `end`, without waiting."""
         self._process.kill()
+
+    def _reported(self) -> dict[str, Json]:
+        """What its keeper has said, whole lines of it."""
+        whole, _, _ = bytes(self._report).rpartition(b"\n")
+        report: dict[str, Json] = {}
+        for line in whole.splitlines():
+            report |= decode(line)
+        return report
 
     def _read(self, end: int) -> None:
         """Take in what is there now."""

@@ -65,11 +65,9 @@ class HttpTools:
         tool = call.tool
         request = _request(work, call, self._env)
         try:
-            async with asyncio.timeout(tool.timeout) as limit:
+            async with asyncio.timeout(tool.timeout):
                 return await self._answer(work, request, tool.max_result)
         except TimeoutError:
-            if not limit.expired():
-                raise
             message = f"{request.where} gave no whole answer within {tool.timeout:g}s, so it was ended"
             raise ToolError("timeout", message) from None
 

@@ -204,6 +204,7 @@ FAILURES: list[tuple[list[str], str, str, str]] = [
     (["sh", "-c", "exit 137"], "", "tool_failed", "exited with code 137"),
     (["sh", "-c", "kill -SEGV $$"], "", "tool_failed", "was killed by SIGSEGV"),
     (["sh", "-c", "kill -KILL $$"], "", "tool_failed", "was killed by SIGKILL"),
+    (["sh", "-c", "kill -KILL $PPID; sleep 600"], "", "tool_failed", "killed together with its keeper"),
     (["no-such-program-here"], "", "tool_unavailable", "there is no program `no-such-program-here`"),
     (["./missing"], "", "tool_unavailable", "No such file or directory"),
     (["./show.py"], "", "tool_unavailable", "Permission denied"),

@@ -388,6 +388,16 @@ def test_what_goes_wrong_has_its_class(
     assert server.flooded < 20_000_000, "reading stops at the bound"
 
 
+def test_the_end_of_a_head_is_nothing(server: Server, tmp_path: Path) -> None:
+    assert ask(server, tmp_path, "HEAD ${{ env.URL }}/ok") is None
+
+
+def test_a_secret_in_an_address_is_told_to_nobody_but_its_server(server: Server, tmp_path: Path) -> None:
+    error = failure(server, tmp_path, "GET ${{ env.URL }}/status/500/${{ env.TOKEN }}?t=${{ env.TOKEN }}")
+    assert server.asked[0][1] == f"/status/500/{SECRET}?t={SECRET}"
+    assert error.message.startswith(f"GET 127.0.0.1:{server.server_port} answered 500")
+
+
 def test_no_server_is_a_tool_that_is_not_available(server: Server, tmp_path: Path) -> None:
     server.stop()
     error = failure(server, tmp_path, "GET ${{ env.URL }}/ok")
