@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOST_KEPT = 10_000
 _TEXT: Json = {"type": "string"}
 _NODE_TEMPLATES = ("prompt", "say", "ask", "args", "input", "set", "idempotency_key")
-_TOOL_TEMPLATES = ("http", "headers", "query", "body", "command", "idempotency_key")
+_TOOL_TEMPLATES = ("http", "headers", "query", "body", "command")
 _MODEL_TEMPLATES = ("base_url", "api_key", "extra")
 _MCP_TEMPLATES = ("url", "headers", "env", "command")
 _EVENT_TEMPLATES = ("ids", "sinks")
@@ -154,8 +154,11 @@ class Sites:
         for name, store in file.entries("stores"):
             yield from self._templates(store, tuple(store), ("stores", name), root, "", "env")
         for name, tool in file.entries("tools"):
-            scope = self._tool_scope(root, name)
+            scope = self._tool_scope(root, name, "env")
             yield from self._templates(tool, _TOOL_TEMPLATES, ("tools", name), root, "", scope)
+            # a key is kept on the tape, where no variable of the environment belongs
+            scope = self._tool_scope(root, name, "run")
+            yield from self._templates(tool, ("idempotency_key",), ("tools", name), root, "", scope)
         yield from self._bare(file.section("tiers").get("by"), ("tiers", "by"), root, "", "state")
         yield from self._of_agents()
         for name, experiment in file.entries("experiments"):
@@ -265,14 +268,16 @@ class Sites:
     def _make_scope(self, graph: Graph, scope: str) -> Mapping[str, Json]:
         if scope == "state":
             return {"state": _state_schema(graph), "run": self._run}
+        if scope == "run":
+            return {"run": self._run}
         return {"env": _closed(dict.fromkeys(self._file.section("env"), _TEXT)), "run": self._run}
 
-    def _tool_scope(self, graph: Graph, tool: str) -> str:
+    def _tool_scope(self, graph: Graph, tool: str, outer: str) -> str:
         """A scope with a tool's arguments in it."""
         arguments = self._arguments(tool)
-        inner = f"env args:{arguments!r}"
+        inner = f"{outer} args:{arguments!r}"
         if (graph.name, inner) not in self._scopes:
-            self._scopes[graph.name, inner] = {**self._scope(graph, "env"), "args": arguments}
+            self._scopes[graph.name, inner] = {**self._scope(graph, outer), "args": arguments}
         return inner
 
     def _arguments(self, tool: str) -> Json:

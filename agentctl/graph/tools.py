@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,26 +9,19 @@ from pathlib import Path
 from msgspec import UNSET
 
 from agentctl import units
-from agentctl.errors import UsageError
 from agentctl.expressions import Reference, analyse_template, compile_text, compile_value, is_template
 from agentctl.graph.address import compile_address
 from agentctl.graph.parts import attempts, template
 from agentctl.graph.plan import CommandWork, HttpWork, PythonWork, ToolPlan, Work
 from agentctl.json import Json
 from agentctl.spec.document import Document
-from agentctl.spec.finding import Keys
 from agentctl.spec.fits import first_problem, problems
 from agentctl.spec.functions import read_function
 from agentctl.spec.model import ToolSpec
+from agentctl.spec.requests import WITH_BODY, request_of
 from agentctl.spec.types import fields_schema, to_schema
 
 MAX_RESULT = 256 * 1024
-_WITH_BODY = ("POST", "PUT", "PATCH")
-_METHODS = ("GET", "HEAD", *_WITH_BODY, "DELETE", "OPTIONS")
-_REQUEST = re.compile(r"\s*([A-Za-z]+)\s+(\S.*)", re.DOTALL)
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FRAMING = ("content-length", "transfer-encoding", "connection", "upgrade")
-"""Headers that say where a message ends: not for a file to say."""
 _SCOPE: Mapping[str, Json] = {"args": {}, "run": {}, "env": {}}
 
 
@@ -90,19 +82,14 @@ class _ToolCompiler:
 
     def _http(self, reads: _Reads) -> HttpWork:
         spec = self.spec
-        asked = _REQUEST.fullmatch(str(spec.http))
-        method = asked[1].upper() if asked else ""
-        if asked is None or method not in _METHODS:
-            right = f"write a method ({', '.join(_METHODS)}) and an address"
-            raise self._refused("http", f"`{spec.http}` is no request", right)
-        for header in spec.headers or {}:
-            if not _HEADER.fullmatch(header) or header.lower() in _FRAMING:
-                raise self._refused("headers", f"`{header}` is no header that can be sent", "choose another")
-        no_query = compile_value({}) if method in _WITH_BODY else None
-        no_body = None if method in _WITH_BODY else compile_value(None)
+        request = request_of(str(spec.http))
+        assert request is not None, "a checked file has requests"
+        method, address = request
+        no_query = compile_value({}) if method in WITH_BODY else None
+        no_body = None if method in WITH_BODY else compile_value(None)
         return HttpWork(
             method=method,
-            address=compile_address(asked[2]),
+            address=compile_address(address),
             headers=tuple((name, compile_text(str(text))) for name, text in (spec.headers or {}).items()),
             query=no_query if spec.query is UNSET else compile_value(spec.query),
             body=no_body if spec.body is UNSET else compile_value(spec.body),
@@ -114,12 +101,6 @@ class _ToolCompiler:
     def _command(self) -> CommandWork:
         spec = self.spec
         words = [str(word) for word in spec.command or ()]
-        if not words or not words[0].strip():
-            right = "write a list: the program, then each argument"
-            raise self._refused("command", "no program is named", right)
-        if _Reads.of([words[0]]).reads("args"):
-            right = "name the program in the file"
-            raise self._refused("command", "an argument would choose the program", right)
         return CommandWork(
             words=tuple(compile_text(word) for word in words),
             folder=self._folder("command"),
@@ -136,11 +117,6 @@ class _ToolCompiler:
     def _folder(self, key: str) -> Path:
         """Where the paths at a key begin: beside the file that it stands in."""
         return self.document.value(("tools", self.name, key))[0].parent.absolute()
-
-    def _refused(self, key: str, what: str, right: str) -> UsageError:
-        keys: Keys = ("tools", self.name, key)
-        path, span = self.document.value(keys)
-        return UsageError(f"{path.name}:{span.line}:{span.column}: tool `{self.name}`: {what}", hint=right)
 
 
 @dataclass(frozen=True, slots=True)

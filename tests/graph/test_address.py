@@ -14,7 +14,7 @@ from agentctl.expressions import compile_text
 from agentctl.graph.address import compile_address
 
 HARD = st.text(alphabet="./\\?#&=%@:;[]{}<>\"' +\t\r\n\0aZ09ü🚀", max_size=12)
-VALUES = st.one_of(HARD, st.text(max_size=20), st.integers(), st.lists(HARD, max_size=3))
+VALUES = st.one_of(HARD, st.text(max_size=20), st.integers(-(2**63), 2**63 - 1), st.lists(HARD, max_size=3))
 ADDRESS = compile_address(
     "https://${{ args.host | default('api') }}.example.org:8443/v1/${{ args.a }}/x-${{ args.b }}/end"
     "?q=${{ args.a }}&${{ args.b }}=1{% for word in args.words %}&w=${{ word }}{% endfor %}"

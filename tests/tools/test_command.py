@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agentctl.errors import ToolError, UsageError
+from agentctl.errors import ToolError
 from agentctl.graph.plan import CommandWork, ToolPlan
 from agentctl.tools.call import ToolCaller
 from agentctl.tools.command import CommandTools
@@ -243,17 +243,6 @@ def test_an_argument_with_a_nul_is_refused(folder: Path) -> None:
 def test_an_argument_that_is_too_long_is_told(folder: Path) -> None:
     error = failure(folder, ["echo", "${{ args.x }}"], "", {"x": "x" * 1_000_000})
     assert "the arguments of `echo` are too long" in error.message
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [(["${{ args.program }}", "x"], "an argument would choose the program"), ([""], "no program is named")],
-)
-def test_a_program_that_a_model_could_choose_is_refused_before_a_run(
-    tmp_path: Path, words: list[str], says: str
-) -> None:
-    with pytest.raises(UsageError, match=says):
-        command(tmp_path, words)
 
 
 # --- what is left -------------------------------------------------------------------------------------------------

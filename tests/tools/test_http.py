@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from agentctl.errors import ToolError, UsageError
+from agentctl.errors import ToolError
 from agentctl.graph.plan import HttpWork, ToolPlan
 from agentctl.tools.call import ToolCaller
 from agentctl.tools.http import HttpTools
@@ -491,21 +491,6 @@ def test_a_redirect_to_another_server_is_refused_and_nothing_goes_there(
 
 
 # --- what the file says -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ('http: "https://example.org"', "is no request"),
-        ('http: "FETCH https://example.org"', "is no request"),
-        ('http: "GET https://example.org", headers: {"A B": x}', "`A B` is no header"),
-        ('http: "GET https://example.org", headers: {Content-Length: "3"}', "`Content-Length` is no header"),
-    ],
-)
-def test_a_request_that_could_never_be_is_refused_before_a_run(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says) as raised:
-        tool_of(tmp_path, text)
-    assert raised.value.message.startswith("graph.yaml:5:")
 
 
 def test_a_tool_without_parameters_takes_what_its_templates_read(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from agentctl.check.facts import Facts
 from agentctl.check.flow import mapping, names_in, text
-from agentctl.check.place import at_key, at_value
+from agentctl.check.place import at_key, at_value, at_word, did_you_mean
 from agentctl.check.shapes import described, type_names
 from agentctl.check.tools.types import parameters_of
 from agentctl.json import Json
 from agentctl.spec.finding import Finding, Keys
 from agentctl.spec.nearest import nearest
+from agentctl.spec.requests import METHODS, can_send, request_of
 from agentctl.spec.types import is_whole_object
 
 if TYPE_CHECKING:
@@ -44,6 +45,23 @@ def effect_not_declared(facts: Facts) -> Iterator[Finding]:
                 message,
                 f"write `effect: pure`, `read` or `write`; {why}",
             )
+
+
+def no_request(facts: Facts) -> Iterator[Finding]:
+    """T520: what no tool can ask: no method, no http address, no header that can be sent, no program."""
+    for name, tool in facts.tooling.tools.items():
+        keys: Keys = ("tools", name)
+        if (http := text(tool.get("http"))) is not None:
+            yield from _misasked(facts, http, (*keys, "http"))
+        for header in mapping(tool.get("headers")):
+            if not can_send(header):
+                message = f"`{header}` is no header that a file can send"
+                hint = "a header is one word; how long the message is, the request says itself"
+                yield at_key(facts.document, "T520", (*keys, "headers", header), message, hint)
+        words = tool.get("command")
+        if isinstance(words, list) and not any(isinstance(word, str) and word.strip() for word in words[:1]):
+            message, hint = "no program is named", "write a list: the program, then each argument"
+            yield at_value(facts.document, "T520", (*keys, "command"), message, hint)
 
 
 def cache_on_write(facts: Facts) -> Iterator[Finding]:
@@ -180,8 +198,25 @@ def _other_types(
         yield at_value(facts.document, "T517", (*keys, name), message)
 
 
+def _misasked(facts: Facts, http: str, keys: Keys) -> Iterator[Finding]:
+    request = request_of(http)
+    method = http.split(maxsplit=1)[0] if http.strip() else ""
+    if request is None:
+        is_address = not method.isalpha()
+        what = f"`{http.strip()}` has no method" if is_address else f"`{method}` is no method"
+        near = None if is_address else did_you_mean(method.upper(), METHODS)
+        hint = near or "write a method and an address: `GET https://api.example.org/orders`"
+        yield at_value(facts.document, "T520", keys, f"{what}, so this is no request", hint)
+    elif not request[1].lower().startswith(("http://", "https://", "${{")):
+        message = f"`{request[1]}` is no address of http"
+        hint = "begin it with `https://`, `http://`, or a variable that does: `${{ env.URL }}`"
+        place = (http.index(request[1]), len(request[1]))
+        yield at_word(facts.document, "T520", keys, *place, message, hint)
+
+
 RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     effect_not_declared,
+    no_request,
     cache_on_write,
     read_cached_for_ever,
     no_description,
