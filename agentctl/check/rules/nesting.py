@@ -135,10 +135,15 @@ def background_in_map(file: FileModel) -> Iterator[Finding]:
     starts = graphs_with_background(file)
     for graph in file.graphs:
         for work in graph.works:
+            if "map" not in work.within:
+                continue
+            hint = "let the map wait for it, or run the whole map in the background"
             why = starts.get(work.name_of("graph") or "")
-            if "map" in work.within and why is not None:
+            if work.data.get("background") is True:
+                message = "inside `map` nothing may run in the background"
+                yield at_key(file.document, "G227", (*work.keys, "background"), message, hint)
+            elif why is not None:
                 message = f"inside `map` nothing may run in the background, and this {why}"
-                hint = "let the map wait for it, or run the whole map in the background"
                 yield at_value(file.document, "G227", (*work.keys, "graph"), message, hint)
 
 
