@@ -19,7 +19,7 @@ from agentctl.spec.finding import Finding, Fix
 _ROUNDS = 20
 """What one mend brings to light another may mend. Mends that undo each other end here."""
 
-_Key = tuple[Path, str, str]
+_Key = tuple[Path, str, str, str]
 """A finding wherever it stands: its place changes with the mends before it."""
 
 
@@ -182,7 +182,7 @@ def _start(placed: Finding | Fix | None) -> tuple[int, int]:
 
 
 def _key(finding: Finding) -> _Key:
-    return finding.file, finding.code, finding.message
+    return finding.file, finding.code, finding.path, finding.message
 
 
 def _phase(finding: Finding) -> int:

@@ -226,6 +226,21 @@ def test_mending_a_file_with_hundreds_of_slips_takes_seconds(tmp_path: Path) -> 
     assert [one for one in check_files(result.files, Selection()).findings if one.code == "E411"] == []
 
 
+def test_more_slips_than_are_told_at_once_are_mended_in_rounds_and_not_one_by_one(tmp_path: Path) -> None:
+    import time
+
+    nodes = "".join(
+        f"  n{i}: {{ask: Ready?, descripton: Ask., then: {f'n{i + 1}' if i < 1_499 else 'end'}}}\n"
+        for i in range(1_500)
+    )
+    file = written(tmp_path, GRAPH[: GRAPH.index("  a:")].replace("start: a", "start: n0") + nodes)
+    began = time.process_time()
+    result = mended(file)
+    # one by one it takes minutes
+    assert time.process_time() - began < 20
+    assert result.counts == {file: 1_500}
+
+
 def test_files_know_their_texts(tmp_path: Path) -> None:
     file = tmp_path / "not_there.yaml"
     files = find_files([file], {file: GRAPH})
