@@ -9,6 +9,9 @@ from functools import lru_cache
 _MANY = 100
 """Words that are looked at one by one: a file of thousands of slips must not take their square."""
 
+_ENOUGH = 1_000
+"""Words that share a pair of letters, after which commoner pairs are not looked at."""
+
 _SURE = 4
 """Letters of a word whose slip is no chance."""
 
@@ -39,9 +42,13 @@ def _likely(word: str, words: tuple[str, ...]) -> tuple[str, ...]:
     """Of very many words, in their order, those that share the most pairs of letters with this one."""
     index, shared = _pair_index(words), Counter[int]()
     found = sorted((index[pair] for pair in _pairs(word) if pair in index), key=len)
-    for number, places in enumerate(found):
-        if number == 0 or len(places) < len(words) // 4:  # what most words have tells none of them apart
-            shared.update(places)
+    looked_at = 0
+    for places in found:
+        # what most words have tells none of them apart; the rarest pair is always looked at
+        if looked_at and (looked_at > _ENOUGH or len(places) >= len(words) // 4):
+            break
+        shared.update(places)
+        looked_at += len(places)
     return tuple(words[at] for at, _ in sorted(shared.most_common(_MANY // 5)))
 
 
