@@ -150,6 +150,15 @@ def test_what_bounds_the_loops_of_the_large_examples(name: str, bounds: list[str
     assert [what for loop in Loops(facts, facts.steps).all() for what in loop.bounds] == bounds
 
 
+def test_a_longest_way_that_was_not_searched_to_the_end_is_said_to_be_longer() -> None:
+    nodes = "".join(f"  n{i}: {{ask: Go on?, then: hub}}\n" for i in range(200))
+    arms = "".join(f"    - {{when: state.x == '{i}', to: n{i}}}\n" for i in range(200))
+    text = f"{HEAD.replace('start: a', 'start: n0')}nodes:\n{nodes}routers:\n  hub:\n{arms}    - else: end\n"
+    findings = check(document_from_texts("graph.yaml", {"graph.yaml": text}))
+    (found,) = [finding for finding in findings if finding.code == "L702"]
+    assert found.message.endswith(" or more")
+
+
 def test_huge_numbers_neither_fail_nor_are_written_out() -> None:
     huge = "9" * 4000
     text = HEAD + AGENTS.replace("max_turns: 5", f"max_turns: {huge}")

@@ -33,7 +33,9 @@ def recursion_too_small(facts: Facts) -> Iterator[Finding]:
         return
     longest = steps.longest.get("") if steps.everything > recursion else None
     if longest is not None and longest.weight > recursion:
-        message = f"{_recursion(facts)}, and the longest way without a loop begins {_nodes(longest.weight)}"
+        more = "" if longest.is_exact else " or more"
+        begins = f"begins {_nodes(longest.weight)}{more}"
+        message = f"{_recursion(facts)}, and the longest way without a loop {begins}"
         hint = f"it is {_way(longest.names)}; allow {_nodes(longest.weight)} or more"
         yield _at_limit(facts, "L702", message, hint)
         return
