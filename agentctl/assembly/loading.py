@@ -28,7 +28,7 @@ from agentctl.ids import new_uuid
 from agentctl.json import Json, unsayable
 from agentctl.models.calling import ProviderPool
 from agentctl.sinks.jsonl import JsonLinesSink
-from agentctl.spec.document import Document, read_document
+from agentctl.spec.document import Document, part_refused, read_document
 from agentctl.spec.finding import Finding
 from agentctl.store.folder import find_store, open_memo, open_thread_store, prepare_store
 
@@ -86,7 +86,8 @@ def from_document(
     errors = [finding for finding in check(document) if finding.severity == "error"]
     if errors:
         raise InvalidGraph(errors)
-    assert document.spec is not None
+    if document.spec is None:
+        raise part_refused(document.path)
     graph = with_approvals(with_limits(compile_graph(document, models=models), limits or {}), approve)
     _check_models(graph, models or {})
     options: dict[str, Json] = {"models": dict(models or {}), "limits": dict(limits or {})}

@@ -38,7 +38,7 @@ _Output = Annotated[
 def graph(file: GraphFile, format: Annotated[Format, _AS] = Format.tree, output: _Output = None) -> int:
     """Draw a graph. It need not be valid, only readable."""
     from agentctl.graph.picture.reading import picture_of
-    from agentctl.spec.document import read_document
+    from agentctl.spec.document import part_refused, read_document
 
     document = read_document(file)
     if document.spec is None:
@@ -46,6 +46,8 @@ def graph(file: GraphFile, format: Annotated[Format, _AS] = Format.tree, output:
         from agentctl.check.reports.text import as_text
 
         errors = [finding for finding in document.findings if finding.severity == "error"]
+        if not errors:
+            raise part_refused(document.path)
         sys.stderr.write(as_text(Result(errors), color=in_colour(sys.stderr)))
         return 1
     drawn = _drawn(picture_of(document.spec), format)

@@ -137,6 +137,14 @@ def document_from_texts(root_name: str, texts: Mapping[str, str]) -> Document:
     return _document(folder / root_name, texts[root_name], read, lambda path: path)
 
 
+def part_refused(path: Path) -> UsageError:
+    """What is said when a part for `include`, which has no nodes, is to be run or drawn by itself."""
+    return UsageError(
+        f"{told(path.name)} has no nodes: it is a part, for other files to include",
+        hint="name a file that includes it",
+    )
+
+
 def _document(path: Path, text: str, read: Reader, resolve: Callable[[Path], Path]) -> Document:
     merged = merge(path, text, read, resolve)
     is_part = isinstance(merged.data, dict) and "nodes" not in merged.data

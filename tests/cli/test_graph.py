@@ -47,6 +47,16 @@ def test_what_cannot_be_written_or_read_is_said_with_exit_code_2(
     assert here(capsys, "graph", file, "--format", "png", cwd=tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize("verb", ["graph", "run"])
+def test_a_part_is_refused_by_what_needs_nodes(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "part.yaml").write_text("agentctl: 1\nenv: {KEY: {secret: true}}\n")
+    done = here(capsys, verb, "part.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "`part.yaml` has no nodes: it is a part" in done.stderr
+
+
 def test_a_way_to_nowhere_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = make_desk(tmp_path, graph=GRAPH.replace("then: by_desk", "then: by_dsk"))
     done = here(capsys, "graph", file, cwd=tmp_path)
