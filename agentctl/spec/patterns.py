@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from re import _constants as op  # type: ignore[attr-defined]  # the parser that `re` itself uses has no public name
 from re import _parser as parser  # type: ignore[attr-defined]
+from typing import NamedTuple
 
 from agentctl.json import Json
 
@@ -96,6 +97,8 @@ def _inside(kind: Json, argument: Json) -> list[Parts]:
 def _is_ambiguous(body: Parts) -> bool:
     """Whether the body, said again and again, can match one text in two ways."""
     parts = _flat(body)
+    if (run := _run_of(parts)) is not None and run.letters and (run.in_two_ways or run.least != run.most):
+        return True
     if len(parts) == 1 and parts[0][0] is op.BRANCH:
         return any(map(_is_ambiguous, parts[0][1][1]))
     for place, (kind, argument) in enumerate(parts):
@@ -104,6 +107,43 @@ def _is_ambiguous(body: Parts) -> bool:
         if letters and all(_can_be(other, letters) for other in others):
             return True
     return False
+
+
+class _Run(NamedTuple):
+    """What a part says of texts of one letter: which letters, how many of them, and whether in two ways."""
+
+    letters: frozenset[int]
+    least: int
+    most: int
+    in_two_ways: bool
+
+
+def _run_of(parts: Parts) -> _Run | None:
+    """As which runs of one letter some parts can be matched; None when that is not known."""
+    whole = _Run(_ALL, 0, 0, False)
+    for kind, argument in parts:
+        one = _run_of_part(kind, argument)
+        if one is None:
+            return None
+        letters, least, most, twice = whole
+        whole = _Run(letters & one.letters, least + one.least, most + one.most, twice or one.in_two_ways)
+    return whole
+
+
+def _run_of_part(kind: Json, argument: Json) -> _Run | None:
+    if kind in _REPEATS:
+        inner = _run_of(_flat(argument[2]))
+        low, high = argument[0], min(int(argument[1]), _MANY)
+        return None if inner is None else inner._replace(least=inner.least * low, most=inner.most * high)
+    if kind is op.BRANCH:
+        runs = [_run_of(_flat(branch)) for branch in argument[1]]
+        known = [run for run in runs if run is not None]
+        if len(known) < len(runs):
+            return None
+        letters = frozenset.intersection(*(run.letters for run in known))
+        return _Run(letters, min(run.least for run in known), max(run.most for run in known), True)
+    own = _letters([(kind, argument)])
+    return None if own is None else _Run(own, 1, 1, False)
 
 
 def _can_be(part: tuple[Json, Json], letters: frozenset[int]) -> bool:

@@ -57,7 +57,9 @@ def read_before_written(file: FileModel, traffic: Sequence[Traffic], sites: Site
                     continue
                 late = [name for name, has in _readers(file, site, before) if field not in has]
                 if late:
-                    early = found.setdefault((site.keys, reference.offset), _Early(field, reference, []))
+                    early = found.setdefault(
+                        (site.keys, reference.offset), _Early(field, _length(site.text, reference, field), [])
+                    )
                     early.readers.extend(late)
     for (keys, offset), early in found.items():
         names = list(dict.fromkeys(early.readers))
@@ -69,15 +71,22 @@ def read_before_written(file: FileModel, traffic: Sequence[Traffic], sites: Site
             f"not every way to {listed(shown, 'or')} saves it"
         )
         hint = "give it a default, save it before, or read it with `| default(…)`"
-        yield at_word(file.document, "E422", keys, offset, early.reference.length, message, hint)
+        yield at_word(file.document, "E422", keys, offset, early.length, message, hint)
 
 
 class _Early(Struct, frozen=True):
     """A word that reads a field too early, and on the way to which nodes."""
 
     field: str
-    reference: Reference
+    length: int
+    """Of `state.field`, in characters."""
     readers: list[str]
+
+
+def _length(text: str, reference: Reference, field: str) -> int:
+    """How long the reading of a field is: `state.field`, or `state` alone where it is written in another way."""
+    end = reference.offset + reference.length
+    return reference.length + len(field) + 1 if text.startswith(f".{field}", end) else reference.length
 
 
 def _readers(file: FileModel, site: Site, before: Before) -> Iterator[tuple[str, frozenset[str]]]:
