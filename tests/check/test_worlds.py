@@ -244,8 +244,8 @@ def test_a_thousand_nodes_in_sixty_four_worlds_are_checked_in_time(tmp_path: Pat
     )
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    # 3 s of the processor when nothing else runs beside it, up to twice that when its cores are shared
-    assert ended.ru_utime - started.ru_utime < 10
+    # 3 s of the processor when nothing else runs beside it, twice that when its cores are shared, more on a slow one
+    assert ended.ru_utime - started.ru_utime < 20
     assert ended.ru_maxrss < 500 * 1024
 
 
