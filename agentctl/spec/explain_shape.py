@@ -18,17 +18,8 @@ from agentctl.spec.other_words import elsewhere, other_key
 from agentctl.spec.part import Choice
 from agentctl.spec.schema import graph_schema, named_choices
 from agentctl.spec.spot import spot
-from agentctl.spec.wording import listed
+from agentctl.spec.wording import YAML_KINDS, listed
 
-_KINDS = {
-    "string": "text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "object": "a mapping",
-    "array": "a list",
-    "null": "empty",
-}
 _UNITS: dict[str, Callable[[str], float]] = {
     "Duration": units.seconds,
     "Pause": units.seconds,
@@ -273,9 +264,9 @@ def _bad_value(kind: str, value: Json, keys: Keys, where: Keys, message: str) ->
 
 
 def _bad_type(value: Json, keys: Keys, name: str, types: list[str]) -> Fault:
-    takes = listed([_KINDS[one] for one in types], "or")
+    takes = listed([YAML_KINDS[one] for one in types], "or")
     if not keys:
-        return Fault("S102", keys, f"a file is a mapping of keys, and this is {_KINDS[_kind(value)]}")
+        return Fault("S102", keys, f"a file is a mapping of keys, and this is {YAML_KINDS[_kind(value)]}")
     here = spot(keys)
     hint, fix = mend_type(value, types, here.place, keys, here.examples)
     if isinstance(value, str) and here.place in _COMMANDS:
@@ -283,7 +274,7 @@ def _bad_type(value: Json, keys: Keys, name: str, types: list[str]) -> Fault:
     if value is None:  # there is no word to put something in place of
         return Fault("S102", keys, f"{name} is empty; it takes {takes}", hint)
     return Fault(
-        "S102", keys, f"{name} takes {takes}, and {told(value)} is {_KINDS[_kind(value)]}", hint, fix=fix
+        "S102", keys, f"{name} takes {takes}, and {told(value)} is {YAML_KINDS[_kind(value)]}", hint, fix=fix
     )
 
 

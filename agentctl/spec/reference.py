@@ -12,19 +12,11 @@ from pathlib import Path
 from agentctl.json import Json
 from agentctl.spec.part import Choice
 from agentctl.spec.schema import graph_schema, named_choices
-from agentctl.spec.wording import listed
+from agentctl.spec.wording import YAML_KINDS, listed
 from agentctl.spec.words import WORDS
 
 KEYS_FILE = Path(__file__).parents[2] / "docs" / "keys.md"
 COMMAND = "python -m agentctl.spec.reference"
-_KINDS = {
-    "string": "text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "object": "a mapping",
-    "array": "a list",
-}
 
 
 @dataclass(frozen=True)
@@ -205,7 +197,7 @@ def _kind_told(kind: str, schema: Json) -> str:
     bounds = [
         f"{word} {schema[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in schema
     ]
-    return " ".join([_KINDS[kind], *(bounds if kind in ("integer", "number") else ())])
+    return " ".join([YAML_KINDS[kind], *(bounds if kind in ("integer", "number") else ())])
 
 
 def _written(value: Json) -> str:

@@ -19,6 +19,16 @@ _NOUNS = {
     "array": "an array",
     "object": "an object",
 }
+YAML_KINDS = {
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "empty",
+}
+"""The same, as one who writes a file calls them."""
 _FORMATS = {
     "email": "an e-mail address",
     "date": "a date like 2026-01-31",

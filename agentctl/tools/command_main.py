@@ -25,14 +25,8 @@ def main() -> None:
     os.set_inheritable(report, False)  # only the keeper and a child that cannot start may hold it
     with os.fdopen(given, "rb") as file:
         order = json.loads(file.read())
-    prctl = worker_main.adopt_orphans()
-    keeper = os.getpid()
-    child = os.fork()
+    child = worker_main.fork_kept(lambda: start(order, report))
     if child == 0:
-        if prctl is not None:
-            prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: a killed keeper takes the child along
-        if os.getppid() == keeper:
-            start(order, report)
         os._exit(127)
     tell(report, {"child": child})
     ended = worker_main.keep(child)

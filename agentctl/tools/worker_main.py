@@ -42,6 +42,15 @@ class Unsaid(Exception):
 
 def main() -> None:
     channel, order = int(sys.argv[1]), json.loads(sys.argv[2])
+    child = fork_kept(lambda: work(channel, order))
+    if child:
+        os.close(channel)
+        ended = keep(child) or 0
+        os._exit(128 + os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else os.waitstatus_to_exitcode(ended))
+
+
+def fork_kept(work: Callable[[], None]) -> int:
+    """Do the work in a child that dies with this process; the child's id, 0 in the child once the work is over."""
     prctl = adopt_orphans()
     keeper = os.getpid()
     child = os.fork()
@@ -49,11 +58,8 @@ def main() -> None:
         if prctl is not None:
             prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: a killed keeper takes the child along
         if os.getppid() == keeper:
-            work(channel, order)
-    else:
-        os.close(channel)
-        ended = keep(child) or 0
-        os._exit(128 + os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else os.waitstatus_to_exitcode(ended))
+            work()
+    return child
 
 
 def adopt_orphans() -> Callable[..., int] | None:

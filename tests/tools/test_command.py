@@ -20,6 +20,7 @@ from agentctl.graph.plan import CommandWork, ToolPlan
 from agentctl.tools.call import ToolCaller
 from agentctl.tools.command import CommandTools
 from tests.tools.kinds import SECRET, call_of, mask, tool_of
+from tests.tools.processes import processes_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
 
@@ -49,18 +50,6 @@ if sys.argv[1] == "kill group":
     os.killpg(0, signal.SIGKILL)
 print("done", flush=True)
 """
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Those whose working directory is the folder."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/cwd") == str(folder):
-                found.append(int(pid))
-        except OSError:
-            continue
-    return found
 
 
 def children() -> set[int]:

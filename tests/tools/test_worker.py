@@ -18,6 +18,7 @@ import pytest
 from agentctl.json import Json
 from agentctl.tools import process
 from agentctl.tools.worker import PythonCall, PythonToolError, WorkerPool
+from tests.tools.processes import processes_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts processes in /proc")
 
@@ -144,18 +145,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Those whose working directory is the folder: a worker, and all that came of it."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/cwd") == str(folder):
-                found.append(int(pid))
-        except OSError:
-            continue
-    return found
 
 
 def is_alive(pid: int) -> bool:
