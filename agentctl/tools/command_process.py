@@ -95,8 +95,7 @@ class CommandProcess:
         self._read(self._told)
         child = self._reported().get("child")
         if child is not None and self._process.returncode == -signal.SIGKILL:
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)  # the keeper was killed, and can end nothing any more
+            await _end_orphan(child)  # the keeper was killed, and can end nothing any more
         for end in list(self._reads):
             self._close(end)
 
@@ -155,3 +154,22 @@ def _file_of(data: bytes) -> int:
         view = view[os.write(end, view) :]
     os.lseek(end, 0, os.SEEK_SET)
     return end
+
+
+async def _end_orphan(child: int) -> None:
+    """Kill the process group of a child that is no longer anybody's; return when it is gone, a second later at most."""
+    watched = None
+    with suppress(ProcessLookupError):
+        watched = os.pidfd_open(child)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if watched is None:
+        return
+    gone, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(watched, gone.set)
+    try:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(gone.wait(), 1)
+    finally:
+        loop.remove_reader(watched)
+        os.close(watched)
