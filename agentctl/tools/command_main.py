@@ -28,7 +28,6 @@ def main() -> None:
     child = worker_main.fork_kept(lambda: start(order, report))
     if child == 0:
         os._exit(127)
-    tell(report, {"child": child})
     ended = worker_main.keep(child)
     if ended is not None:
         tell(report, {"status": ended})
@@ -38,6 +37,7 @@ def main() -> None:
 def start(order: dict[str, Json], report: int) -> None:
     """Become the program; return when that cannot be."""
     os.setpgid(0, 0)  # what signals its whole group does not hit the keeper
+    tell(report, {"child": os.getpid()})  # by itself and before it runs: it may kill its keeper at once
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
