@@ -63,7 +63,9 @@ def _hits(folder: Path) -> Round:
             idempotency_key=None,
             context=None,
             run={},
-            before=nothing,
+            admit=lambda: None,
+            intend=nothing,
+            tell=lambda type, data: None,
             on_retry=lambda error, wait: None,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.engine.outcome import Outcome
@@ -128,6 +128,9 @@ class Script:
     async def call_tool(self, call: Call) -> Answered:
         """See World."""
         return await self.caller.call(call)
+
+    async def open_breakers(self, tools: Sequence[ToolPlan]) -> Collection[str]:
+        return ()
 
     def code_digest(self, tool: ToolPlan) -> str:
         """See World."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Self, assert_never
@@ -16,7 +16,7 @@ from agentctl.engine.masking import Mask
 from agentctl.engine.world import Ask, OnRetry
 from agentctl.errors import CannotRun, StoreError
 from agentctl.expressions import Expression, ExpressionError
-from agentctl.graph.plan import CommandWork, Graph, HttpWork, ModelPlan, PythonWork, ToolPlan, Work
+from agentctl.graph.plan import CommandWork, Graph, HttpWork, McpWork, ModelPlan, PythonWork, ToolPlan, Work
 from agentctl.json import Json, digest
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
@@ -111,6 +111,10 @@ class LiveWorld:
         """See engine.World."""
         return await self._caller.call(call)
 
+    async def open_breakers(self, tools: Sequence[ToolPlan]) -> Collection[str]:
+        """See engine.World."""
+        return ()
+
     def code_digest(self, tool: ToolPlan) -> str:
         """See engine.World; read once, as a worker reads the code once."""
         known = self._code.get(tool.name)
@@ -141,7 +145,7 @@ class LiveWorld:
                 return digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
             case CommandWork():
                 return files_digest(work.folder, work.files, project)
-            case HttpWork():
+            case HttpWork() | McpWork():
                 return ""  # a server's code is its own
             case None:
                 raise AssertionError("a replay calls nothing")
@@ -157,6 +161,8 @@ class LiveWorld:
                 return await self._http.call(work, call)
             case CommandWork():
                 return await self._commands.call(work, call)
+            case McpWork():
+                raise AssertionError("mcp")
             case None:
                 raise AssertionError("a replay calls nothing")
             case _:

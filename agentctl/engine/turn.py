@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,14 +87,32 @@ class Turn:
             # events that are under way keep the facts they were built with
             self.events.facts = msgspec.structs.replace(self.events.facts, tier=name)
 
-    def offered(self, agent: AgentPlan) -> tuple[ToolPlan, ...]:
+    async def offered(self, place: Place, agent: AgentPlan) -> tuple[ToolPlan, ...]:
         """See NodeTurn."""
         if self.tier_error is not None and agent.tools:
             raise self.tier_error
-        tier = self.tier
-        return (
-            agent.tools if tier is None else tuple(tool for tool in agent.tools if tool.name in tier.offered)
-        )
+        tools, tier = agent.tools, self.tier
+        if tier is not None:
+            tools = tuple(tool for tool in tools if tool.name in tier.offered)
+        hidden = await self._hidden(place, tools)
+        if hidden and len(hidden) == len(tools):
+            raise ToolError("tool_unavailable", f"no tool of agent `{agent.name}` is available")
+        return tuple(tool for tool in tools if tool.name not in hidden)
+
+    async def _hidden(self, place: Place, tools: Sequence[ToolPlan]) -> Collection[str]:
+        """The tools whose breakers are open as a model is asked; on the tape where there are any."""
+        guarded = [tool for tool in tools if tool.breaker is not None]
+        if not guarded:
+            return ()
+        seen = place._replace(path=f"{place.path}/breakers")
+        record = self.effects.known(seen)
+        if record is None and self.effects.live and self.effects.known(place) is None:
+            assert self.world is not None
+            hidden = await self.world.open_breakers(guarded)
+            if hidden:
+                record = {"kind": "effect", "key": seen.key, "of": "breakers", "res": sorted(hidden)}
+                await self.effects.record([record])
+        return record["res"] if record is not None else ()
 
     def refused(self, place: Place, tool: str, reason: str) -> None:
         """See NodeTurn."""
@@ -220,7 +238,9 @@ class Turn:
                 idempotency_key=key,
                 context=self._context() if _accepts_context(tool) else None,
                 run=self.run,
-                before=partial(self._before_call, place, tool, arguments),
+                admit=partial(self._admit, place, tool),
+                intend=partial(self._intend, place, tool, arguments),
+                tell=partial(self._tell, place, tool),
                 on_retry=partial(self._retry, "tool.retry", place, tool.name),
             )
         )
@@ -236,7 +256,8 @@ class Turn:
     def _context(self) -> dict[str, Json]:
         return {name: self.run[name] for name in ("thread", "turn", "id", "tenant")}
 
-    async def _before_call(self, place: Place, tool: ToolPlan, arguments: Json) -> None:
+    def _admit(self, place: Place, tool: ToolPlan) -> None:
+        """Raises ToolError or LimitReached when no such call is left."""
         self.budget.before_tool_call()
         if tool.max_calls is not None and self.budget.calls_begun(tool.name) >= tool.max_calls:
             raise ToolError("limit", f"tool `{tool.name}` may be called {tool.max_calls} times in a turn")
@@ -246,6 +267,8 @@ class Turn:
                 "limit", f"models of tier `{self.run['tier']}` may call tools {most} times in a turn"
             )
         self.budget.under_way[place.key] = tool.name
+
+    async def _intend(self, place: Place, tool: ToolPlan, arguments: Json) -> None:
         if tool.effect == "write":
             await self.effects.intend(place, tool.name, arguments)
 
@@ -332,6 +355,9 @@ class Turn:
 
     def _delta(self, place: Place, text: str) -> None:
         self._publish("model.delta", place, text=self.effects.mask(text))
+
+    def _tell(self, place: Place, tool: ToolPlan, type: str, data: dict[str, Json]) -> None:
+        self._publish(type, place, tool=tool.name, **self.effects.mask(data))
 
     def _retry(self, type: str, place: Place, name: str, error: AgentctlError, wait: float) -> None:
         self._publish(type, place, name=name, error=self.effects.mask(error.message), wait=wait)

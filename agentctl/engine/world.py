@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from agentctl.engine.signals import Question
@@ -34,6 +34,9 @@ class World(Protocol):
 
     async def call_tool(self, call: Call) -> Answered:
         """A tool's result. Raises ToolError."""
+
+    async def open_breakers(self, tools: Sequence[ToolPlan]) -> Collection[str]:
+        """The names of those tools that would be refused now, because too many calls of them failed."""
 
     def code_digest(self, tool: ToolPlan) -> str:
         """Digest of a tool's code."""

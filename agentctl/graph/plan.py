@@ -90,7 +90,53 @@ class CommandWork:
     kind: Literal["command"] = "command"
 
 
-Work = PythonWork | HttpWork | CommandWork
+@dataclass(frozen=True, slots=True)
+class McpServerPlan:
+    """A server of tools over the Model Context Protocol. Templates see `env`."""
+
+    name: str
+    command: tuple[str, ...]
+    """Started by us, spoken to over stdio; empty where there is a `url`."""
+    folder: Path
+    """Where the file stands: the working directory of a command."""
+    url: Expression | None
+    headers: tuple[tuple[str, Expression], ...]
+    env: tuple[tuple[str, Expression], ...]
+    timeout: float | None
+    """Seconds for one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class McpWork:
+    """A tool of an MCP server, under the name that the server gives it."""
+
+    server: McpServerPlan
+    tool: str
+    kind: Literal["mcp"] = "mcp"
+
+
+Work = PythonWork | HttpWork | CommandWork | McpWork
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPlan:
+    """After so many failures in a row a tool is not called for `cooldown` seconds; then one call tries it."""
+
+    failures: int = 5
+    cooldown: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxPlan:
+    """What a tool may use. Paths are absolute; what is not granted is not there."""
+
+    time: float | None = None
+    """Seconds of processor time; None: the tool's `timeout`."""
+    memory: int = 512 * 1024 * 1024
+    """Bytes."""
+    network: bool = False
+    read: tuple[Path, ...] = ()
+    write: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +169,8 @@ class ToolPlan:
     """Those of them that it cannot do without."""
     run: tuple[str, ...] = ()
     """Names of `run` that its templates read."""
+    breaker: BreakerPlan | None = None
+    sandbox: SandboxPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec import UNSET
@@ -12,16 +12,29 @@ from agentctl import units
 from agentctl.expressions import Reference, analyse_template, compile_text, compile_value, is_template
 from agentctl.graph.address import compile_address
 from agentctl.graph.parts import attempts, template
-from agentctl.graph.plan import CommandWork, HttpWork, PythonWork, ToolPlan, Work
+from agentctl.graph.plan import (
+    BreakerPlan,
+    CommandWork,
+    HttpWork,
+    McpServerPlan,
+    McpWork,
+    PythonWork,
+    SandboxPlan,
+    ToolPlan,
+    Work,
+)
 from agentctl.json import Json
 from agentctl.spec.document import Document
+from agentctl.spec.finding import Keys
 from agentctl.spec.fits import first_problem, problems
 from agentctl.spec.functions import read_function
 from agentctl.spec.model import ToolSpec
 from agentctl.spec.requests import WITH_BODY, request_of
+from agentctl.spec.resources import Breaker, Sandbox, SandboxFiles
 from agentctl.spec.types import fields_schema, to_schema
 
 MAX_RESULT = 256 * 1024
+_ANYTHING: Json = {"type": "object"}
 _SCOPE: Mapping[str, Json] = {"args": {}, "run": {}, "env": {}}
 
 
@@ -64,6 +77,8 @@ class _ToolCompiler:
             env=declared if spec.command is not UNSET or reads.whole("env") else reads.some("env"),
             needs=reads.needed("env"),
             run=reads.some("run"),
+            breaker=_breaker(spec.breaker) if spec.breaker else None,
+            sandbox=self._sandbox(spec.sandbox) if spec.sandbox else None,
         )
 
     def _work(self) -> tuple[Work, Json, str]:
@@ -78,6 +93,8 @@ class _ToolCompiler:
             return work, parameters, said or function.description
         reads = _Reads.of(self._templates())
         parameters = reads.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
+        if spec.mcp is not UNSET:
+            return self._mcp(), _ANYTHING if spec.parameters is UNSET else parameters, said
         return self._http(reads) if spec.http is not UNSET else self._command(), parameters, said
 
     def _http(self, reads: _Reads) -> HttpWork:
@@ -109,6 +126,34 @@ class _ToolCompiler:
             answers_text=_is_text(to_schema(spec.returns)) if spec.returns else True,
         )
 
+    def _mcp(self) -> McpWork:
+        """The server's tool; what it takes is known once the server is asked (LiveWorld.prepare)."""
+        server, _, tool = str(self.spec.mcp).partition("/")
+        spec = (self.document.spec.mcp or {})[server] if self.document.spec else None
+        assert spec is not None, "a checked file has its servers"
+        plan = McpServerPlan(
+            name=server,
+            command=tuple(spec.command or ()),
+            folder=self._path(("mcp", server)).parent.absolute(),
+            url=template(spec.url),
+            headers=tuple((name, compile_text(str(text))) for name, text in (spec.headers or {}).items()),
+            env=tuple((name, compile_text(str(text))) for name, text in (spec.env or {}).items()),
+            timeout=None if spec.timeout is UNSET else units.seconds(spec.timeout),
+        )
+        return McpWork(plan, tool or self.name)
+
+    def _sandbox(self, spec: Sandbox) -> SandboxPlan:
+        files = spec.files if isinstance(spec.files, SandboxFiles) else SandboxFiles()
+        folder = self._path(("tools", self.name, "sandbox")).parent.absolute()
+        plan = SandboxPlan(
+            network=bool(spec.network),
+            read=tuple(folder / path for path in files.read or ()),
+            write=tuple(folder / path for path in files.write or ()),
+        )
+        if spec.time is not UNSET:
+            plan = replace(plan, time=units.seconds(spec.time))
+        return plan if spec.memory is UNSET else replace(plan, memory=units.size(spec.memory))
+
     def _templates(self) -> Iterator[str]:
         spec = self.spec
         for part in (spec.http, spec.command, spec.headers, spec.query, spec.body):
@@ -116,7 +161,11 @@ class _ToolCompiler:
 
     def _folder(self, key: str) -> Path:
         """Where the paths at a key begin: beside the file that it stands in."""
-        return self.document.value(("tools", self.name, key))[0].parent.absolute()
+        return self._path(("tools", self.name, key)).parent.absolute()
+
+    def _path(self, keys: Keys) -> Path:
+        """The file that the value at some keys stands in."""
+        return self.document.value(keys)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +223,13 @@ def _is_text(schema: Json) -> bool:
     if allowed is not None:
         return all(isinstance(value, str) for value in allowed)
     return bool(schema.get("type") == "string")
+
+
+def _breaker(spec: Breaker) -> BreakerPlan:
+    plan = BreakerPlan()
+    if spec.failures is not UNSET:
+        plan = replace(plan, failures=spec.failures)
+    return plan if spec.cooldown is UNSET else replace(plan, cooldown=units.seconds(spec.cooldown))
 
 
 def _cache(cache: Json, effect: str) -> float | None:

@@ -47,7 +47,8 @@ class _Talk:
         self.keys: dict[int, tuple[str, Part]] = {}
         """Which effect the content of a message is, by its index."""
         self.opening = _opening(agent, turn.names)
-        self.tools = turn.offered(agent)
+        self.tools: tuple[ToolPlan, ...] = ()
+        """What the model may call in the round under way."""
         self.last_key = ""
 
     async def answer(self) -> tuple[Json, Part]:
@@ -75,6 +76,7 @@ class _Talk:
 
     async def _ask(self, round: int) -> ChatReply:
         place = self.place._replace(reply=round)
+        self.tools = await self.turn.offered(place, self.agent)
         reply = await self.turn.chat(place, self.agent, self._request())
         self.last_key = place.key
         self.keys[len(self.messages)] = (place.key, ("text",))

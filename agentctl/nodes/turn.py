@@ -65,8 +65,11 @@ class NodeTurn(Protocol):
     async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
         """Ask the agent's model once (retries included). Raises ModelError, Cut, LimitReached."""
 
-    def offered(self, agent: AgentPlan) -> tuple[ToolPlan, ...]:
-        """The tools of an agent that the tier of this node offers. Raises NodeError for a tier that is none."""
+    async def offered(self, place: Place, agent: AgentPlan) -> tuple[ToolPlan, ...]:
+        """The tools of an agent that may be called: the tier of this node offers them, and no breaker is open.
+
+        Raises NodeError for a tier that is none, ToolError(tool_unavailable) when a breaker hides every one.
+        """
 
     def refused(self, place: Place, tool: str, reason: str) -> None:
         """Tell that a model's call was not made."""

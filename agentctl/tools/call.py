@@ -31,8 +31,12 @@ class Call:
     """Thread, turn, run and tenant, for a tool that takes `context`; None for all others."""
     run: Mapping[str, Json]
     """`run.*` of the templates of a tool."""
-    before: Callable[[], Awaitable[None]]
-    """Run right before the work is begun: the budget, and for a write the intent."""
+    admit: Callable[[], None]
+    """Asked before the work is begun: the budgets. Raises ToolError, LimitReached."""
+    intend: Callable[[], Awaitable[None]]
+    """Run right before the work: the intent of a write is put down."""
+    tell: Callable[[str, dict[str, Json]], None]
+    """Publishes an event of this call: its type, and its data beside the tool's name."""
     on_retry: Callable[[ToolError, float], None]
 
 
@@ -104,7 +108,8 @@ class ToolCaller:
 
     async def _run(self, call: Call) -> Json:
         tool = call.tool
-        await call.before()
+        call.admit()
+        await call.intend()
         backoff = Backoff(attempts=tool.attempts)
         for attempt in range(1, tool.attempts + 1):
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,9 @@ class Desk:
         self.worked.append((call.tool.name, call.arguments, call.idempotency_key))
         result = self.tools[call.tool.name](**call.arguments)
         return await result if asyncio.iscoroutine(result) else result
+
+    async def open_breakers(self, tools: Sequence[ToolPlan]) -> Collection[str]:
+        return ()
 
     def code_digest(self, tool: ToolPlan) -> str:
         return "code"

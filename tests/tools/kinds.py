@@ -39,6 +39,8 @@ def call_of(tool: ToolPlan, arguments: Json = None, key: str | None = None, run:
         idempotency_key=key,
         context=None,
         run=run or {},
-        before=nothing,
+        admit=lambda: None,
+        intend=nothing,
+        tell=lambda type, data: None,
         on_retry=lambda error, wait: None,
     )
