@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,19 +158,12 @@ def _file_of(data: bytes) -> int:
 
 
 async def _end_orphan(child: int) -> None:
-    """Kill the process group of a child that is no longer anybody's; return when it is gone, a second later at most."""
-    watched = None
-    with suppress(ProcessLookupError):
-        watched = os.pidfd_open(child)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    if watched is None:
-        return
-    gone, loop = asyncio.Event(), asyncio.get_running_loop()
-    loop.add_reader(watched, gone.set)
-    try:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(gone.wait(), 1)
-    finally:
-        loop.remove_reader(watched)
-        os.close(watched)
+    """Kill the process group of a child that is no longer anybody's; return when it is gone, a second later at most.
+
+    Until nobody is left in it: what the child has started takes its time to die, too, and we are told of no end.
+    """
+    deadline = time.monotonic() + 1
+    with suppress(ProcessLookupError, PermissionError):  # PermissionError: only another user's are left
+        while time.monotonic() < deadline:
+            os.killpg(child, signal.SIGKILL)
+            await asyncio.sleep(0.002)
