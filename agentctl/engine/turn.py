@@ -116,7 +116,8 @@ class Turn:
 
     def refused(self, place: Place, tool: str, reason: str) -> None:
         """See NodeTurn."""
-        self._publish("tool.refused", place, tool=tool, reason=reason)
+        call = f"{place.reply}.{place.call}"
+        self._publish("tool.refused", place, tool=tool, call=call, reason=self.effects.mask(reason))
 
     async def approved(self, place: Place, tool: ToolPlan, arguments: Json) -> bool:
         """See NodeTurn."""
@@ -180,7 +181,7 @@ class Turn:
     async def _chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> Answer:
         assert self.world is not None
         on_delta = partial(self._delta, place)
-        on_retry = partial(self._retry, "model.retry", place, agent.model.reference)
+        on_retry = partial(self._model_retry, place, agent.model.reference)
         reply, cost = await self.world.chat(agent.model, request, on_delta, on_retry)
         body = msgspec.to_builtins(reply)
         usage = body.pop("usage", {})
@@ -189,11 +190,11 @@ class Turn:
     async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
         """See NodeTurn."""
         key = self._key(tool, arguments)
-        self._publish("tool.started", place, tool=tool.name, args=arguments)
         known = self.effects.known(place)
         ask = partial(self._call, place, tool, arguments, key)
         if known is None and place.key in self.effects.tape.intents:
             ask = self._outcome_unknown(place, tool, arguments, key)
+        self._publish_call("tool.started", place, tool, args=arguments)
         try:
             record = await self.effects.perform(
                 place,
@@ -241,7 +242,7 @@ class Turn:
                 admit=partial(self._admit, place, tool),
                 intend=partial(self._intend, place, tool, arguments),
                 tell=partial(self._tell, place, tool),
-                on_retry=partial(self._retry, "tool.retry", place, tool.name),
+                on_retry=partial(self._tool_retry, place, tool),
             )
         )
         answer = {"res": answered.value}
@@ -280,9 +281,12 @@ class Turn:
         if key is not None or assumed == "retry":
             return partial(self._call, place, tool, arguments, key)
         if isinstance(assumed, dict):
-            return partial(_given, {"res": assumed["done"], "assumed": True})
-        text = f"`{tool.name}` was called with {encode(arguments).decode()} and its outcome is unknown"
-        raise Waiting(Question(place.key, "outcome", text, ("done", "retry")))
+            return partial(_given, {"res": _assumed(place, tool, assumed["done"]), "assumed": True})
+        shown = encode(self.effects.mask(arguments)).decode()
+        text = f"`{tool.name}` was called with {shown} and its outcome is unknown"
+        question = Question(place.key, "outcome", text, ("done", "retry"))
+        self._publish("ask.waiting", place, **question.as_json())
+        raise Waiting(question)
 
     async def ask(self, place: Place, node: AskNode, question: str) -> Json | None:
         """See NodeTurn."""
@@ -348,6 +352,10 @@ class Turn:
         if self.events.wants(type):
             self.events.publish(type, self.step, place.path, place.attempt, **data)
 
+    def _publish_call(self, type: str, place: Place, tool: ToolPlan, **data: Json) -> None:
+        """An event of a tool call: `call` tells the calls of one place apart."""
+        self._publish(type, place, tool=tool.name, call=f"{place.reply}.{place.call}", **data)
+
     def _said(self, error: BaseException) -> str:
         """What ended a call, for its event."""
         text = error.message if isinstance(error, AgentctlError) else str(error)
@@ -357,10 +365,13 @@ class Turn:
         self._publish("model.delta", place, text=self.effects.mask(text))
 
     def _tell(self, place: Place, tool: ToolPlan, type: str, data: dict[str, Json]) -> None:
-        self._publish(type, place, tool=tool.name, **self.effects.mask(data))
+        self._publish_call(type, place, tool, **self.effects.mask(data))
 
-    def _retry(self, type: str, place: Place, name: str, error: AgentctlError, wait: float) -> None:
-        self._publish(type, place, name=name, error=self.effects.mask(error.message), wait=wait)
+    def _model_retry(self, place: Place, name: str, error: AgentctlError, wait: float) -> None:
+        self._publish("model.retry", place, name=name, error=self.effects.mask(error.message), wait=wait)
+
+    def _tool_retry(self, place: Place, tool: ToolPlan, error: AgentctlError, wait: float) -> None:
+        self._publish_call("tool.retry", place, tool, error=self.effects.mask(error.message), wait=wait)
 
     def _model_failed(self, place: Place, model: str, error: str) -> None:
         record = self.effects.known(place)
@@ -382,15 +393,16 @@ class Turn:
     ) -> None:
         memo = record.get("memo") if record else None
         if memo is not None:
-            self._publish("memo.hit", place, tool=tool.name, age=memo["age"], saved_seconds=memo["saved"])
-        self._publish(
+            self._publish_call("memo.hit", place, tool, age=memo["age"], saved_seconds=memo["saved"])
+        self._publish_call(
             "tool.ended",
             place,
-            tool=tool.name,
+            tool,
             ok=error is None,
             seconds=record["sec"] if record else 0.0,
             recorded=known is not None,
             memo=memo is not None,
+            result=record.get("res") if record else None,
             error=error,
         )
 
@@ -409,6 +421,18 @@ def _chosen(question: Question, answer: Json) -> Json:
             f"`{answer}` is no answer to `{question.id}`; choose {' or '.join(question.choices)}"
         )
     return answer
+
+
+def _assumed(place: Place, tool: ToolPlan, result: Json) -> Json:
+    """What a person says that a write gave. Raises UsageError for what the tool could not have given."""
+    problem = TOO_DEEP if too_deep(result) else tool.check_result(result)
+    if problem is not None:
+        shown = encode(result).decode()
+        raise UsageError(
+            f"`{tool.name}` cannot have given {shown}: {problem}",
+            hint=f"say what it gave: --assume done '{place.key}' --result JSON",
+        )
+    return result
 
 
 def _accepts_context(tool: ToolPlan) -> bool:

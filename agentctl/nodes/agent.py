@@ -124,7 +124,9 @@ class _Talk:
             return _Failure(f"there is no tool `{call.name}`; you may call: {names}")
         problems = _argument_problems(tool, call.arguments)
         if problems:
-            return _Failure(f"the call was not made: {'; '.join(problems)}")
+            said = "; ".join(problems)
+            self.turn.refused(place, call.name, said)
+            return _Failure(f"the call was not made: {said}")
         arguments = completed(tool.parameters, call.arguments)
         if not await self.turn.approved(place, tool, arguments):
             self.turn.refused(place, call.name, "a person rejected it")
