@@ -1,4 +1,4 @@
-"""Where a project keeps its threads and its memo: the folder `.agentctl`."""
+"""Where a project keeps its threads, its memo and its breakers: the folder `.agentctl`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentctl.errors import StoreError, UsageError
+from agentctl.store.breakers import DiskBreakers
 from agentctl.store.memo import DiskMemo
 from agentctl.store.threads import DiskThreadStore, Durability
 
@@ -64,6 +65,11 @@ def open_memo(
 ) -> DiskMemo:
     """The memo kept in a store's folder; `on_trouble` hears when its files fail, which is never a run's end."""
     return DiskMemo(folder.absolute(), size_limit=size_limit, on_trouble=on_trouble)
+
+
+def open_breakers(folder: Path) -> DiskBreakers:
+    """The breakers kept in a store's folder. Nothing is made before a tool fails."""
+    return DiskBreakers(folder.absolute())
 
 
 def _check_owner(folder: Path, owner: int) -> None:

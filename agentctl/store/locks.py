@@ -178,6 +178,17 @@ class WriterLocks:
         slot = _SLOT.pack(place, os.getpid(), self._held[thread])
         os.pwrite(self._file.fd(), slot, place % _SLOTS * _SLOT.size)
 
+    def try_claim(self, name: str) -> bool:
+        """Claim what is free; of a holder nothing is said."""
+        if name in self._held or not self._try_lock(_place(name)):
+            return False
+        self._held[name] = time.time()
+        return True
+
+    def is_claimed(self, thread: str) -> bool:
+        """Whether this store or another holds it."""
+        return thread in self._held or self._holder(_place(thread)) is not None
+
     def release(self, thread: str) -> None:
         fd = self._file.held
         if self._held.pop(thread, None) is not None and fd is not None:

@@ -1,15 +1,18 @@
-"""Threads and memo in memory: for runs that keep nothing, and for an outage of the disk."""
+"""Threads, memo and breakers in memory: for runs that keep nothing, and for an outage of the disk."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from agentctl.errors import StoreError, ThreadBusy
 from agentctl.json import Json, decode, encode
 from agentctl.store.names import check_name
-from agentctl.store.protocols import Head, MemoEntry
+from agentctl.store.protocols import CLOSED, BreakerState, Head, MemoEntry
 
 
 @dataclass
@@ -150,6 +153,7 @@ class MemoryMemo:
         self._most = most
         self._clock = clock
         self._entries: dict[str, bytes] = {}
+        self._under_way: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, key: str) -> MemoEntry | None:
         found = self._entries.get(key)
@@ -160,11 +164,74 @@ class MemoryMemo:
             return None
         return MemoEntry(value, stored, seconds)
 
-    async def put(self, key: str, entry: MemoEntry, *, max_age: float | None) -> None:
+    async def put(
+        self,
+        key: str,
+        entry: MemoEntry,
+        *,
+        max_age: float | None,
+        about: Mapping[str, Json] | None = None,
+        details: Mapping[str, Json] | None = None,
+    ) -> None:
         self._entries.pop(key, None)
         self._entries[key] = encode([entry.value, entry.stored, entry.seconds, max_age])
         while len(self._entries) > self._most:
             del self._entries[next(iter(self._entries))]
 
+    @asynccontextmanager
+    async def leading(self, key: str, patience: float) -> AsyncIterator[None]:
+        lock = self._under_way.setdefault(key, asyncio.Lock())
+        claimed = False
+        with suppress(TimeoutError):
+            claimed = await asyncio.wait_for(lock.acquire(), patience)
+        try:
+            yield
+        finally:
+            if claimed:
+                lock.release()
+
+    async def lost(self, key: str) -> dict[str, Json]:
+        found = self._entries.get(key)
+        if found is None:
+            return {}
+        _, stored, _, max_age = decode(found)
+        age = self._clock() - stored
+        if age < 0 or max_age is None:
+            return {"clock": stored}
+        return {"expired": round(age - max_age, 3)}
+
     async def close(self) -> None:
         self._entries.clear()
+
+
+class MemoryBreakers:
+    """Breakers that end with the process."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, BreakerState] = {}
+        self._claimed: set[str] = set()
+
+    async def get(self, key: str) -> BreakerState:
+        return self._states.get(key, CLOSED)
+
+    async def change(
+        self, key: str, to: Callable[[BreakerState], BreakerState]
+    ) -> tuple[BreakerState, BreakerState]:
+        before = self._states.get(key, CLOSED)
+        after = self._states[key] = to(before)
+        return before, after
+
+    async def recover(self, key: str, error: StoreError) -> None:
+        self._states.pop(key, None)
+
+    def claim(self, trial: str) -> None:
+        self._claimed.add(trial)
+
+    def release(self, trial: str) -> None:
+        self._claimed.discard(trial)
+
+    def is_claimed(self, trial: str) -> bool:
+        return trial in self._claimed
+
+    async def close(self) -> None:
+        """Nothing: it ends with the process."""

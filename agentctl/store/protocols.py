@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 import msgspec
 
+from agentctl.errors import StoreError
 from agentctl.json import Json
+from agentctl.store.clock import Moment
 
 Status = Literal["running", "done", "failed", "limit", "waiting", "interrupted"]
 
@@ -105,7 +108,81 @@ class Memo(Protocol):
     async def get(self, key: str) -> MemoEntry | None:
         """The entry, or None when there is none or its age is over the one it was put with."""
 
-    async def put(self, key: str, entry: MemoEntry, *, max_age: float | None) -> None:
-        """Remember; `max_age` in seconds, None for as long as there is room."""
+    async def put(
+        self,
+        key: str,
+        entry: MemoEntry,
+        *,
+        max_age: float | None,
+        about: Mapping[str, Json] | None = None,
+        details: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Remember; `max_age` in seconds, None for as long as there is room.
+
+        `about` is kept beside it: what `agentctl cache` says of it. `details` are kept under names that say all of
+        them (a digest), for all entries at once.
+        """
+
+    def leading(self, key: str, patience: float) -> AbstractAsyncContextManager[None]:
+        """Within it nobody else, in this process or another, works out the answer of the key.
+
+        Waits for whoever does, for `patience` seconds; then it goes on all the same: one that is stopped would be
+        waited for for ever.
+        """
+
+    async def lost(self, key: str) -> dict[str, Json]:
+        """Why an answer that was remembered is not given any more: `expired` (seconds ago), `evicted` or `clock`
+        (when it was stored), `too_large` (bytes); nothing when none is known."""
+
+    async def close(self) -> None: ...
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """The one call that finds out whether a tool works again."""
+
+    id: str
+    began: Moment
+    lease: float
+    """Seconds after which another call may be the trial, though the process of this one lives."""
+
+
+class BreakerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a tool with a breaker."""
+
+    failures: int = 0
+    """In a row."""
+    opened: Moment | None = None
+    """None while it is closed."""
+    trial: Trial | None = None
+
+
+CLOSED = BreakerState()
+"""Of a tool that has not failed; nothing is kept of it."""
+
+
+class Breakers(Protocol):
+    """The state of breakers, shared by the processes of a project."""
+
+    async def get(self, key: str) -> BreakerState:
+        """As it is now; never waits for a writer. Raises StoreError."""
+
+    async def change(
+        self, key: str, to: Callable[[BreakerState], BreakerState]
+    ) -> tuple[BreakerState, BreakerState]:
+        """Change the state in one transaction; what it was and what it is now. Raises StoreError.
+
+        A change that changes nothing writes nothing. A cancelled change is still made.
+        """
+
+    async def recover(self, key: str, error: StoreError) -> None:
+        """After an error: begin anew with what is damaged. Raises StoreError."""
+
+    def claim(self, trial: str) -> None:
+        """Say that the trial of this id is under way, for as long as this process lives. Raises StoreError."""
+
+    def release(self, trial: str) -> None: ...
+
+    def is_claimed(self, trial: str) -> bool:
+        """Whether the process that has claimed it lives, and has not released it. Raises StoreError."""
 
     async def close(self) -> None: ...
