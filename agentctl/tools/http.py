@@ -46,7 +46,7 @@ class _Request:
     @property
     def where(self) -> str:
         """The server, as messages name it: no more of an address, which may hold what is secret."""
-        return f"{self.method} {_server(self.url)}"
+        return f"{self.method} {server_of(self.url)}"
 
 
 class HttpTools:
@@ -108,7 +108,7 @@ class HttpTools:
             message = f"{request.where} cannot be asked: {self._mask(str(error))}"
             raise ToolError("tool_failed", message, retryable=False) from error
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.PoolTimeout) as error:
-            message = f"no connection to {_server(request.url)}: {str(error) or type(error).__name__}"
+            message = f"no connection to {server_of(request.url)}: {str(error) or type(error).__name__}"
             raise ToolError("tool_unavailable", message, hint="is the server running?") from error
         except httpx2.HTTPError as error:
             said = str(error) or type(error).__name__
@@ -127,7 +127,7 @@ class HttpTools:
         except ValueError:
             url = "http://"
         if _origin(url) != _origin(request.url):
-            there = quoted(str(self._mask(_server(url))))
+            there = quoted(str(self._mask(server_of(url))))
             raise ToolError(
                 "refused",
                 f"{request.where} answered {status}, a redirect to {there}, which is another server",
@@ -142,7 +142,7 @@ class HttpTools:
 
     async def _failure(self, response: Response, request: _Request) -> ToolError:
         status = response.status_code
-        error_class, retryable = _meaning(status)
+        error_class, retryable = meaning_of(status)
         said = str(self._mask(await _words(response)))
         return ToolError(
             error_class,
@@ -287,7 +287,7 @@ async def _words(response: Response) -> str:
     return "(a page of HTML)" if said.startswith("<") else said
 
 
-def _meaning(status: int) -> tuple[ErrorClass, bool]:
+def meaning_of(status: int) -> tuple[ErrorClass, bool]:
     """The class of a status, and whether the same request may do better later."""
     if status == 429:
         return "rate_limited", True
@@ -307,7 +307,7 @@ def _origin(url: str) -> tuple[str, bytes, int | None] | None:
     return parts.scheme, parts.raw_host, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _server(url: str) -> str:
+def server_of(url: str) -> str:
     """The address of a server without who asks, and without what for."""
     try:
         parts = urlsplit(url)
