@@ -70,7 +70,7 @@ def test_a_hidden_tool_that_a_model_names_is_refused_and_the_refusal_is_an_event
     assert one.run(plan="free").output == {"answer": "sorry"}
     assert one.desk.worked == []
     (refused,) = [event.data for event in one.seen.events if event.type == "tool.refused"]
-    assert refused == {"tool": tool, "reason": "the tier does not offer it"}
+    assert refused == {"tool": tool, "call": "1.1", "reason": "the tier does not offer it"}
     assert f"there is no tool `{tool}`; you may call: look" in one.desk.asked[1].messages[-1].content
     assert one.replay().identical
 
