@@ -1,0 +1,1 @@
+"""Long-term memory: documents found again by their words and by their meaning."""
