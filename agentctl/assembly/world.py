@@ -22,11 +22,12 @@ from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
 from agentctl.models.provider import Checkable
 from agentctl.retry import Backoff
-from agentctl.spec.functions import read_function
+from agentctl.spec.functions import PythonFunction, read_function
 from agentctl.spec.reading import read_start
-from agentctl.store.protocols import Memo
+from agentctl.store.protocols import Breakers, Memo
+from agentctl.tools.breaker import ToolBreakers, breaker_key
 from agentctl.tools.call import Answered, Call, ToolCaller
-from agentctl.tools.code_digest import code_digest, files_digest
+from agentctl.tools.code_digest import code_digest, code_files, files_digest, named_files
 from agentctl.tools.command import CommandTools
 from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
@@ -44,6 +45,7 @@ class LiveWorld:
         memo: Memo | None,
         secret: bytes,
         secrets: Sequence[str] = (),
+        breakers: Breakers | None = None,
     ) -> None:
         """`secret` is for memo keys; `secrets` are masked in what is quoted of servers and programs."""
         self._graph = graph
@@ -52,11 +54,14 @@ class LiveWorld:
         self._workers = WorkerPool()
         self._in_process = InProcessTools()
         mask = Mask(secrets)
+        self._breakers = None if breakers is None else ToolBreakers(breakers, self._breaker_key)
         self._http = HttpTools(env, mask)
         self._commands = CommandTools(env, mask)
-        self._caller = ToolCaller(self._work, memo, secret, env, mask)
+        self._caller = ToolCaller(self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers)
         self._memo = memo
+        self._secret = secret
         self._code: dict[str, str] = {}
+        self._breaker_keys: dict[str, str] = {}
         self.ask: Ask | None = None
 
     def seen_by(self, ask: Ask | None, *, cache: bool) -> Self:
@@ -64,7 +69,7 @@ class LiveWorld:
         seen = copy(self)
         seen.ask = ask
         if not cache:
-            seen._caller = ToolCaller(self._work, None)
+            seen._caller = ToolCaller(self._work, None, breakers=self._breakers)
         return seen
 
     async def prepare(self) -> None:
@@ -113,7 +118,7 @@ class LiveWorld:
 
     async def open_breakers(self, tools: Sequence[ToolPlan]) -> Collection[str]:
         """See engine.World."""
-        return ()
+        return () if self._breakers is None else await self._breakers.refusing(tools)
 
     def code_digest(self, tool: ToolPlan) -> str:
         """See engine.World; read once, as a worker reads the code once."""
@@ -127,21 +132,31 @@ class LiveWorld:
         return time.time()
 
     async def close(self) -> None:
-        """End the workers and commands, hang up, and close the memo."""
+        """End the workers and commands, hang up, and close memo and breakers."""
         await self._workers.close()
         await self._in_process.close()
         await self._commands.close()
         await self._http.close()
         if self._memo is not None:
             await self._memo.close()
+        if self._breakers is not None:
+            await self._breakers.close()
+
+    def _breaker_key(self, tool: ToolPlan) -> str:
+        known = self._breaker_keys.get(tool.name)
+        if known is None:
+            server = None
+            if isinstance(tool.work, McpWork):
+                server = self._graph.data["mcp"][tool.work.server.name]
+            known = breaker_key(tool, server, self._names["env"], self._secret)
+            self._breaker_keys[tool.name] = known
+        return known
 
     def _digest(self, work: Work | None) -> str:
         project = self._graph.path.parent
         match work:
             case PythonWork(function=function, setup=setup):
-                functions = [function]
-                if setup is not None:
-                    functions.append(read_function(function.folder, setup))
+                functions = [function, *_set_up(function, setup)]
                 return digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
             case CommandWork():
                 return files_digest(work.folder, work.files, project)
@@ -151,6 +166,18 @@ class LiveWorld:
                 raise AssertionError("a replay calls nothing")
             case _:
                 assert_never(work)
+
+    def _code_files(self, tool: ToolPlan) -> Mapping[str, str]:
+        """The digest of each file of a tool's code."""
+        work, project = tool.work, self._graph.path.parent
+        if isinstance(work, CommandWork):
+            return named_files(work.folder, work.files, project)
+        if not isinstance(work, PythonWork):
+            return {}
+        found: dict[str, str] = {}
+        for function in (work.function, *_set_up(work.function, work.setup)):
+            found |= code_files(function.file, project, function.folder)
+        return found
 
     async def _work(self, call: Call) -> Json:
         work = call.tool.work
@@ -211,6 +238,11 @@ class LiveWorld:
                 hint="set it in the environment or in --env-file FILE; the embedded model needs no key: "
                 f"--model {model.name}=local",
             ) from error
+
+
+def _set_up(function: PythonFunction, setup: str | None) -> tuple[PythonFunction, ...]:
+    """The function that a worker runs once, where there is one."""
+    return () if setup is None else (read_function(function.folder, setup),)
 
 
 def memo_secret(folder: Path) -> bytes:

@@ -245,10 +245,7 @@ class Turn:
                 on_retry=partial(self._tool_retry, place, tool),
             )
         )
-        answer = {"res": answered.value}
-        if answered.age is not None:
-            answer["memo"] = {"age": round(answered.age, 3), "saved": round(answered.saved or 0.0, 4)}
-        return answer
+        return {"res": answered.value, **answered.beside}
 
     def _is_offered(self, place: Place) -> bool:
         """Whether a model of a tier asked for a call; a `tool:` node is the author's own act."""

@@ -1,4 +1,4 @@
-"""The one path of a tool call, whatever the tool: memo, budget, intent, worker, result, memo."""
+"""The one path of a tool call, whatever the tool: memo, budget, breaker, intent, worker, result, memo."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from agentctl.concurrency import SingleFlight
 from agentctl.errors import ToolError
-from agentctl.graph.plan import ToolPlan
+from agentctl.expressions import Expression, ExpressionError
+from agentctl.graph.plan import McpWork, ToolPlan
 from agentctl.json import TOO_DEEP, Json, encode, too_deep
 from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo, MemoEntry
-from agentctl.tools.memo_key import key_within, memo_scope
+from agentctl.tools.breaker import ToolBreakers
+from agentctl.tools.granted_files import GrantedFiles
+from agentctl.tools.memo_key import MARK_SIZE, Marks, Scope, call_marks, key_within, mark, memo_scope
+
+MARKS = ("definition", "code", "env", "sandbox", "server", "args", "known", "files")
+"""Parts of a key, as `cache why` names them."""
+LARGEST_SHOWN = 2_000
+"""Bytes: larger arguments are not kept beside the answer, only their marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,18 @@ class Answered(NamedTuple):
     value: Json
     age: float | None = None
     saved: float | None = None
+    key: str = ""
+    """Of a hit."""
+    missed: Marks | None = None
+    """Of a call that was made though it might have been remembered: what `agentctl cache why` needs."""
+
+    @property
+    def beside(self) -> dict[str, Json]:
+        """What the tape keeps beside the value."""
+        if self.age is not None:
+            saved = round(self.saved or 0.0, 4)
+            return {"memo": {"age": round(self.age, 3), "saved": saved, "key": self.key}}
+        return {} if self.missed is None else {"missed": self.missed}
 
 
 Work = Callable[[Call], Awaitable[Json]]
@@ -62,53 +83,98 @@ class ToolCaller:
         secret: bytes = b"",
         env: Mapping[str, str] | None = None,
         mask: Callable[[Json], Json] = lambda value: value,
+        code_files: Callable[[ToolPlan], Mapping[str, str]] = lambda tool: {},
+        *,
+        breakers: ToolBreakers | None = None,
     ) -> None:
         """`env` are the variables of the file, of which tools use some; `secret` keeps their values out of keys.
 
-        `mask` takes secrets out of what is remembered.
+        `mask` takes secrets out of what is remembered; `code_files` gives the digests of the files of a tool's code.
         """
         self._work = work
         self._memo = memo
         self._secret = secret
+        self._breakers = breakers
         self._env = env or {}
         self._mask = mask
+        self._code_files = code_files
+        self._granted = GrantedFiles()
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
-        self._scopes: dict[tuple[str, str, str], bytes] = {}
+        self._scopes: dict[tuple[str, str, str], Scope] = {}
         """By tool, its code and tenant."""
 
     async def call(self, call: Call) -> Answered:
         """The result, checked. Raises ToolError."""
-        if self._memo is None or call.tool.cache is None:
+        if call.tool.cache is None:
             return Answered(await self._run(call))
-        key = self._key(call)
+        if self._memo is None:
+            return Answered(await self._run(call), missed={"off": "memo"})
+        sandbox = call.tool.sandbox
+        files = await self._granted.digest(sandbox.read) if sandbox is not None and sandbox.read else ""
+        if files is None:
+            return Answered(await self._run(call), missed={"off": "files"})
+        key = self._key(call, files)
         entry = await self._memo.get(key)
         if entry is not None:
-            return _remembered(entry)
-        return await self._lead_or_follow(key, call, self._memo)
+            return _remembered(entry, key)
+        return await self._lead_or_follow(key, call, files, self._memo)
 
-    async def _lead_or_follow(self, key: str, call: Call, memo: Memo) -> Answered:
-        led = False
+    async def _lead_or_follow(self, key: str, call: Call, files: str, memo: Memo) -> Answered:
+        missed: Marks | None = None
 
         async def run() -> MemoEntry:
-            nonlocal led
-            # a run that ended between our look and our flight has left its answer
-            entry = await memo.get(key)
-            if entry is not None:
+            nonlocal missed
+            async with memo.leading(key, call.tool.timeout):
+                # a run that ended between our look and our flight, or in another process, has left its answer
+                entry = await memo.get(key)
+                if entry is not None:
+                    return entry
+                missed = {"key": key, "at": round(time.time(), 3), **self._marks(call, files)}
+                missed |= await memo.lost(key)
+                began = time.perf_counter()
+                value = self._mask(await self._run(call))
+                entry = MemoEntry(value, time.time(), time.perf_counter() - began)
+                await self._remember(key, entry, call, missed, memo)
                 return entry
-            led = True
-            began = time.perf_counter()
-            value = self._mask(await self._run(call))
-            entry = MemoEntry(value, time.time(), time.perf_counter() - began)
-            cache = call.tool.cache
-            await memo.put(key, entry, max_age=None if cache in (None, float("inf")) else cache)
-            return entry
 
         entry = await self._flights.run(key, run)
-        return Answered(entry.value) if led else _remembered(entry)
+        return _remembered(entry, key) if missed is None else Answered(entry.value, missed=missed)
+
+    async def _remember(self, key: str, entry: MemoEntry, call: Call, missed: Marks, memo: Memo) -> None:
+        cache = call.tool.cache
+        marks = {name: value for name, value in missed.items() if name in MARKS}
+        arguments = self._mask(call.arguments)
+        about = {
+            "tool": call.tool.name,
+            "tenant": call.tenant,
+            "thread": call.run.get("thread", ""),
+            "turn": call.run.get("turn", 0),
+            "arguments": arguments if len(encode(arguments)) <= LARGEST_SHOWN else None,
+            "marks": marks,
+        }
+        definition = call.tool.definition
+        await memo.put(
+            key,
+            entry,
+            max_age=None if cache in (None, float("inf")) else cache,
+            about=about,
+            details={
+                marks["definition"]: {name: mark(value) for name, value in definition.items()},
+                marks["code"]: {
+                    file: found[: 2 * MARK_SIZE] for file, found in self._code_files(call.tool).items()
+                },
+            },
+        )
 
     async def _run(self, call: Call) -> Json:
-        tool = call.tool
         call.admit()
+        if call.tool.breaker is None or self._breakers is None:
+            return await self._try(call)
+        return await self._breakers.guard(call.tool, call.tell, partial(self._try, call))
+
+    async def _try(self, call: Call) -> Json:
+        """Begin the work, and again as often as the tool allows."""
+        tool = call.tool
         await call.intend()
         backoff = Backoff(attempts=tool.attempts)
         for attempt in range(1, tool.attempts + 1):
@@ -122,7 +188,13 @@ class ToolCaller:
                 await asyncio.sleep(wait)
         raise AssertionError("a tool has at least one attempt")
 
-    def _key(self, call: Call) -> str:
+    def _key(self, call: Call, files: str) -> str:
+        return key_within(self._scope(call), call.arguments, known=_known(call), files=files)
+
+    def _marks(self, call: Call, files: str) -> Marks:
+        return call_marks(self._scope(call), call.arguments, known=_known(call), files=files)
+
+    def _scope(self, call: Call) -> Scope:
         tool = call.tool
         place = (tool.name, call.code, call.tenant)
         scope = self._scopes.get(place)
@@ -133,10 +205,42 @@ class ToolCaller:
                 tenant=call.tenant,
                 env={name: self._env[name] for name in tool.env if name in self._env},
                 secret=self._secret,
+                sandbox=_sandbox(tool),
+                server=self._server(tool),
             )
-        # what a tool knows of its thread may be in its answer, so no other thread is given it
-        known = call.context if call.context is not None else _read(call)
-        return key_within(scope, call.arguments if known is None else [call.arguments, known])
+        return scope
+
+    def _server(self, tool: ToolPlan) -> Json:
+        """The MCP server of a tool: who answers, and as whom it is asked."""
+        if not isinstance(tool.work, McpWork):
+            return None
+        server = tool.work.server
+        names = {"env": dict(self._env)}
+        reached = [*server.headers, *server.env]
+        return {
+            "name": server.name,
+            "command": list(server.command),
+            "url": None if server.url is None else _filled(server.url, names),
+            "with": {name: _filled(text, names) for name, text in reached},
+        }
+
+
+def _filled(text: Expression, names: Mapping[str, Json]) -> Json:
+    try:
+        return text(names)
+    except ExpressionError:
+        return None  # a variable is not set, which is a value of its own here
+
+
+def _sandbox(tool: ToolPlan) -> Json:
+    """What the sandbox allows; the files that it names are in the definition, and their bytes beside the arguments."""
+    plan = tool.sandbox
+    return None if plan is None else {"time": plan.time, "memory": plan.memory, "network": plan.network}
+
+
+def _known(call: Call) -> Json:
+    """What the tool knows of its thread: its `context`, and what its templates read of `run`; None for nothing."""
+    return call.context if call.context is not None else _read(call)
 
 
 def _read(call: Call) -> Json:
@@ -144,8 +248,8 @@ def _read(call: Call) -> Json:
     return {name: call.run.get(name) for name in call.tool.run} or None
 
 
-def _remembered(entry: MemoEntry) -> Answered:
-    return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds)
+def _remembered(entry: MemoEntry, key: str) -> Answered:
+    return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds, key)
 
 
 def _checked(tool: ToolPlan, value: Json) -> Json:

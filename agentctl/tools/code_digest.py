@@ -18,22 +18,31 @@ def code_digest(file: Path, function: str, project: Path, folder: Path | None = 
     `project`. Imports are read by `ast`: those inside functions count, those by a computed name do not.
     `folder` is where absolute imports begin: beside the module unless said.
     """
+    return digest([function, code_files(file, project, folder)])
+
+
+def code_files(file: Path, project: Path, folder: Path | None = None) -> dict[str, str]:
+    """The digest of each file that `code_digest` counts, by its path from the project."""
     project = project.resolve()
-    files = {
+    return {
         Path(os.path.relpath(found, project)).as_posix(): hashlib.blake2b(found.read_bytes()).hexdigest()
         for found in _reached(file.absolute(), folder or file.parent, project)
     }
-    return digest([function, files])
 
 
 def files_digest(folder: Path, names: Iterable[str], project: Path) -> str:
     """32 hex digits that change when one of the files of the project changes, that `names` in `folder` may be."""
+    return digest(named_files(folder, names, project))
+
+
+def named_files(folder: Path, names: Iterable[str], project: Path) -> dict[str, str]:
+    """The digest of each file that `files_digest` counts, by its path from the project."""
     project, found = project.resolve(), {}
     for name in names:
         path = (folder / name).resolve() if "\0" not in name else folder
         if path.is_relative_to(project) and path.is_file():
             found[path.relative_to(project).as_posix()] = hashlib.blake2b(path.read_bytes()).hexdigest()
-    return digest(found)
+    return found
 
 
 def _reached(file: Path, folder: Path, project: Path) -> set[Path]:

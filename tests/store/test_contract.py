@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agentctl.errors import StoreError, ThreadBusy, UsageError
 from agentctl.json import Json
+from agentctl.store.clock import Moment
 from agentctl.store.folder import open_thread_store
 from agentctl.store.memo import DiskMemo
 from agentctl.store.memory import MemoryContents, MemoryMemo, MemoryThreadStore
@@ -445,7 +446,8 @@ def clock() -> Clock:
 def memo(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Memo:
     if request.param == "memory":
         return MemoryMemo(clock=clock)
-    return DiskMemo(tmp_path, size_limit=10**7, clock=clock)
+    # of no known boot of the machine: the wall clock is all there is
+    return DiskMemo(tmp_path, size_limit=10**7, clock=lambda: Moment(boot="", uptime=0.0, wall=clock.now))
 
 
 def test_a_memo_remembers_what_it_was_given_last(memo: Memo, clock: Clock) -> None:
