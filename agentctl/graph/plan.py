@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 from agentctl.expressions import Expression
 from agentctl.graph.address import Address
@@ -102,8 +102,39 @@ class McpServerPlan:
     url: Expression | None
     headers: tuple[tuple[str, Expression], ...]
     env: tuple[tuple[str, Expression], ...]
-    timeout: float | None
-    """Seconds for one call."""
+    file: Path
+    """The graph file that it is a server of."""
+
+    @property
+    def key(self) -> tuple[Path, str]:
+        """What tells it from the servers of other files."""
+        return self.file, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTool:
+    """What an MCP server says of one of its tools."""
+
+    parameters: Json
+    """A JSON Schema of type object."""
+    description: str = ""
+    output: Json = None
+    """The JSON Schema of its structured results, where it has one."""
+    read_only: bool | None = None
+    destructive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedServer:
+    """What an MCP server says of itself."""
+
+    name: str
+    version: str
+    tools: Mapping[str, ServedTool]
+
+
+Served = Mapping[tuple[Path, str], ServedServer]
+"""What MCP servers say of themselves, by the keys of their plans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +143,36 @@ class McpWork:
 
     server: McpServerPlan
     tool: str
+    identity: tuple[str, str] = ("", "")
+    """The server's own name and its version, once it was asked: part of the memo key."""
+    output: Json = None
+    """The JSON Schema that the server promises of structured results."""
+    accepts_key: bool = False
+    """Whether the tool takes an argument `idempotency_key`."""
     kind: Literal["mcp"] = "mcp"
 
 
-Work = PythonWork | HttpWork | CommandWork | McpWork
+@dataclass(frozen=True, slots=True)
+class GraphWork:
+    """A graph: the arguments are its inputs, the result is its output."""
+
+    graph: Graph
+    attempts: int = 1
+    kind: Literal["graph"] = "graph"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWork:
+    """An agent: the argument `prompt` is what it is asked, the result is its answer."""
+
+    agent: AgentPlan
+    attempts: int = 1
+    kind: Literal["agent"] = "agent"
+
+
+NestedWork = GraphWork | AgentWork
+"""Work that the engine does itself: what it reaches is recorded call by call."""
+Work = PythonWork | HttpWork | CommandWork | McpWork | NestedWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +202,7 @@ class ToolPlan:
 
     name: str
     work: Work | None
-    """None in a replay, which calls nothing."""
+    """None in a replay, which calls nothing; graphs and agents are there, for it runs them again."""
     description: str
     parameters: Json
     """A JSON Schema of type object, closed where the file or the code says the parameters."""
@@ -264,7 +321,14 @@ class AskNode(NodePlan):
     kind: Literal["ask"] = "ask"
 
 
-Node = AgentNode | ToolNode | SetNode | AskNode
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphNode(NodePlan):
+    graph: Graph
+    input: Expression
+    kind: Literal["graph"] = "graph"
+
+
+Node = AgentNode | ToolNode | SetNode | AskNode | GraphNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +364,8 @@ class LimitPlan:
     tool_calls: int = 100
     concurrency: int = 8
     state_size: int = 1024 * 1024
+    depth: int = 5
+    """Graphs inside each other; the root graph is not counted."""
     step_tokens: int | None = None
     step_tool_calls: int | None = None
     on_limit: str | None = None
@@ -310,7 +376,7 @@ class LimitPlan:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A compiled graph. `env` holds the values of the declared variables, `secrets` those to be masked."""
+    """A compiled graph: that of a file, or one of its `graphs:`, which has the file's models and no tiers of its own."""
 
     name: str
     digest: str
@@ -334,21 +400,53 @@ class Graph:
     data: Mapping[str, Json] = field(default_factory=dict)
     """The file as plain data, includes merged in."""
     signatures: Mapping[str, Json] = field(default_factory=dict)
-    """Parameters and description of each tool, wherever they came from."""
+    """Parameters and description of each tool, wherever they came from; of a graph in a file, its recording too."""
+    is_file: bool = True
+    """Whether it is a file's own graph: under another graph it still goes by its own tiers."""
 
     @property
     def tools(self) -> dict[str, ToolPlan]:
-        """The tools that nodes and their agents may call, in the order of the nodes."""
+        """The tools that nodes and their agents may call, nested ones too, in the order of the nodes.
+
+        Those of another file are named with the tool that runs it, `other/look`.
+        """
         found: dict[str, ToolPlan] = {}
         for node in self.nodes.values():
-            match node:
-                case ToolNode(tool=tool):
-                    found[tool.name] = tool
-                case AgentNode(agent=agent):
-                    found |= {tool.name: tool for tool in agent.tools}
+            for tool in tools_of(node):
+                _add_tool(found, tool)
         return found
 
     @property
     def recording(self) -> dict[str, Json]:
         """What a replay needs of the file: its texts, and what was read from the tools' code."""
         return {"root": self.path.name, "texts": dict(self.texts), "tools": dict(self.signatures)}
+
+
+def tools_of(node: Node) -> tuple[ToolPlan, ...]:
+    """The tools that a node may call, or what it runs."""
+    match node:
+        case ToolNode(tool=tool):
+            return (tool,)
+        case AgentNode(agent=agent):
+            return agent.tools
+        case GraphNode(graph=graph):
+            return tuple(tool for inner in graph.nodes.values() for tool in tools_of(inner))
+        case SetNode() | AskNode():
+            return ()
+        case _:
+            assert_never(node)
+
+
+def _add_tool(found: dict[str, ToolPlan], tool: ToolPlan) -> None:
+    if tool.name in found:
+        return
+    found[tool.name] = tool
+    match tool.work:
+        case GraphWork(graph=graph) if graph.is_file:
+            found |= {f"{tool.name}/{name}": inner for name, inner in graph.tools.items()}
+        case GraphWork(graph=graph):
+            for inner in graph.tools.values():
+                _add_tool(found, inner)
+        case AgentWork(agent=agent):
+            for inner in agent.tools:
+                _add_tool(found, inner)

@@ -20,9 +20,11 @@ from agentctl.graph.plan import (
     McpWork,
     PythonWork,
     SandboxPlan,
+    Served,
     ToolPlan,
     Work,
 )
+from agentctl.graph.served import agreed
 from agentctl.json import Json
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys
@@ -30,7 +32,7 @@ from agentctl.spec.fits import first_problem, problems
 from agentctl.spec.functions import read_function
 from agentctl.spec.model import ToolSpec
 from agentctl.spec.requests import WITH_BODY, request_of
-from agentctl.spec.resources import Breaker, Sandbox, SandboxFiles
+from agentctl.spec.resources import Breaker, McpServer, Sandbox, SandboxFiles
 from agentctl.spec.types import fields_schema, to_schema
 
 MAX_RESULT = 256 * 1024
@@ -38,12 +40,20 @@ _ANYTHING: Json = {"type": "object"}
 _SCOPE: Mapping[str, Json] = {"args": {}, "run": {}, "env": {}}
 
 
-def compile_tool(document: Document, name: str, spec: ToolSpec, recorded: Json = None) -> ToolPlan:
+def compile_tool(
+    document: Document,
+    name: str,
+    spec: ToolSpec,
+    recorded: Json = None,
+    served: Served | None = None,
+) -> ToolPlan:
     """The plan of one tool; `recorded` has its parameters and description for a replay, which reads no code.
 
-    Raises UsageError for a request or a program that could never be, UnreadableSource.
+    `served` is what MCP servers said; a tool of another one may take anything.
+    Raises UsageError for a request or a program that could never be, UnreadableSource, and CannotRun where the file
+    and a server do not agree.
     """
-    return _ToolCompiler(document, name, spec).plan(recorded)
+    return _ToolCompiler(document, name, spec, served or {}).plan(recorded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +61,11 @@ class _ToolCompiler:
     document: Document
     name: str
     spec: ToolSpec
+    served: Served
 
     def plan(self, recorded: Json) -> ToolPlan:
         spec = self.spec
-        work, parameters, description = (None, *recorded) if recorded is not None else self._work()
+        work, parameters, description = (None, *recorded[:2]) if recorded is not None else self._work()
         effect = spec.effect or "write"
         reads = _Reads.of(() if recorded is not None else self._templates())
         declared = tuple(self.document.data.get("env", {}))
@@ -67,12 +78,12 @@ class _ToolCompiler:
             check_result=first_problem(to_schema(spec.returns) if spec.returns else {}),
             effect=effect,
             cache=_cache(spec.cache, effect),
-            timeout=30.0 if spec.timeout is UNSET else units.seconds(spec.timeout),
+            timeout=self._timeout(),
             attempts=attempts(spec.retry, 3 if effect != "write" or spec.idempotency_key else 1),
             idempotency_key=template(spec.idempotency_key),
             max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
             max_calls=spec.max_calls or None,
-            definition=self.document.data["tools"][self.name],
+            definition=self._definition(),
             # a program is given all that the file declares; only the templates of a request can use a variable
             env=declared if spec.command is not UNSET or reads.whole("env") else reads.some("env"),
             needs=reads.needed("env"),
@@ -94,7 +105,7 @@ class _ToolCompiler:
         reads = _Reads.of(self._templates())
         parameters = reads.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
         if spec.mcp is not UNSET:
-            return self._mcp(), _ANYTHING if spec.parameters is UNSET else parameters, said
+            return self._served(None if spec.parameters is UNSET else parameters, said)
         return self._http(reads) if spec.http is not UNSET else self._command(), parameters, said
 
     def _http(self, reads: _Reads) -> HttpWork:
@@ -126,11 +137,28 @@ class _ToolCompiler:
             answers_text=_is_text(to_schema(spec.returns)) if spec.returns else True,
         )
 
-    def _mcp(self) -> McpWork:
-        """The server's tool; what it takes is known once the server is asked (LiveWorld.prepare)."""
-        server, _, tool = str(self.spec.mcp).partition("/")
-        spec = (self.document.spec.mcp or {})[server] if self.document.spec else None
+    def _served(self, parameters: Json, description: str) -> tuple[Work, Json, str]:
+        """The work, the parameters and the description; where they are the server's, once it was asked."""
+        work = self._mcp()
+        server = self.served.get(work.server.key)
+        if server is None:
+            return work, parameters or _ANYTHING, description
+        has_key = self.spec.idempotency_key is not UNSET
+        return agreed(
+            self.name, work, server, parameters, description, self.spec.effect or "", has_key=has_key
+        )
+
+    def _server(self) -> McpServer:
+        """The MCP server of the file that the tool is of."""
+        name, _, _ = str(self.spec.mcp).partition("/")
+        spec = (self.document.spec.mcp or {})[name] if self.document.spec else None
         assert spec is not None, "a checked file has its servers"
+        return spec
+
+    def _mcp(self) -> McpWork:
+        """The server's tool; what it takes is known once the server is asked (LiveWorld.served)."""
+        server, _, tool = str(self.spec.mcp).partition("/")
+        spec = self._server()
         plan = McpServerPlan(
             name=server,
             command=tuple(spec.command or ()),
@@ -138,9 +166,20 @@ class _ToolCompiler:
             url=template(spec.url),
             headers=tuple((name, compile_text(str(text))) for name, text in (spec.headers or {}).items()),
             env=tuple((name, compile_text(str(text))) for name, text in (spec.env or {}).items()),
-            timeout=None if spec.timeout is UNSET else units.seconds(spec.timeout),
+            file=self.document.path,
         )
         return McpWork(plan, tool or self.name)
+
+    def _timeout(self) -> float:
+        """Seconds for one call: of the tool's own and its server's, the smaller."""
+        said = [self.spec.timeout, self._server().timeout if self.spec.mcp is not UNSET else UNSET]
+        return min((units.seconds(each) for each in said if each is not UNSET), default=30.0)
+
+    def _definition(self) -> Json:
+        """The tool as the file says it, with the server that it is of."""
+        data = self.document.data
+        tool = data["tools"][self.name]
+        return tool if self.spec.mcp is UNSET else [tool, data["mcp"][str(self.spec.mcp).partition("/")[0]]]
 
     def _sandbox(self, spec: Sandbox) -> SandboxPlan:
         files = spec.files if isinstance(spec.files, SandboxFiles) else SandboxFiles()
@@ -158,6 +197,10 @@ class _ToolCompiler:
         spec = self.spec
         for part in (spec.http, spec.command, spec.headers, spec.query, spec.body):
             yield from _texts(part)
+        if spec.mcp is not UNSET:
+            server = self._server()
+            for part in (server.url, server.headers, server.env):
+                yield from _texts(part)
 
     def _folder(self, key: str) -> Path:
         """Where the paths at a key begin: beside the file that it stands in."""
