@@ -19,6 +19,9 @@ ErrorClass = Literal[
 FailureClass = ErrorClass | Literal["expression"]
 """What a node's failure can be: an expression that failed is the file's own fault, and only `else` takes it."""
 
+Origin = Literal["model", "tool", "breaker", "engine"]
+"""Where a node's failure comes from; of a `breaker` it is that a call was not made."""
+
 
 class AgentctlError(Exception):
     """Root of everything agentctl raises on purpose; `exit_code` is what the command line exits with."""
@@ -66,11 +69,11 @@ class NodeError(AgentctlError):
         message: str,
         *,
         hint: str | None = None,
-        origin: Literal["model", "tool", "engine"] = "engine",
+        origin: Origin = "engine",
     ) -> None:
         super().__init__(message, hint=hint)
         self.error_class: FailureClass = error_class
-        self.origin = origin
+        self.origin: Origin = origin
 
 
 class ModelError(NodeError):
@@ -116,3 +119,14 @@ class ToolError(NodeError):
         super().__init__(error_class, message, hint=hint, origin="tool")
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+class BreakerOpen(ToolError):
+    """A call that was not made, because too many before it failed. No budget is used, and no try follows."""
+
+    def __init__(self, message: str, retry_in: float = 0.0) -> None:
+        """`retry_in`: seconds until it may be tried again."""
+        hint = "wait until then, or give the node a way on: on_error: {tool_unavailable: …}"
+        super().__init__("tool_unavailable", message, hint=hint, retryable=False)
+        self.origin = "breaker"
+        self.retry_in = retry_in

@@ -30,7 +30,7 @@ from agentctl.models.calling import ProviderPool
 from agentctl.sinks.jsonl import JsonLinesSink
 from agentctl.spec.document import Document, part_refused, read_document
 from agentctl.spec.finding import Finding
-from agentctl.store.folder import find_store, open_memo, open_thread_store, prepare_store
+from agentctl.store.folder import find_store, open_breakers, open_memo, open_thread_store, prepare_store
 
 T = TypeVar("T")
 Durability = Literal["normal", "full"]
@@ -235,10 +235,19 @@ class LoadedGraph:
         memo = open_memo(folder) if self._remembers() else None
         known = self.environment
         world = LiveWorld(
-            self.graph, known.values, self.providers, memo, memo_secret(folder), secrets=known.secrets
+            self.graph,
+            known.values,
+            self.providers,
+            memo,
+            memo_secret(folder),
+            secrets=known.secrets,
+            breakers=open_breakers(folder) if self._has_breakers() else None,
         )
         sinks = (JsonLinesSink(folder / "events.jsonl"),) if self.graph.jsonl else ()
         return Open(open_thread_store(folder, durability=self.durability), world, sinks)
+
+    def _has_breakers(self) -> bool:
+        return any(tool.get("breaker") for tool in self.graph.data.get("tools", {}).values())
 
     def _remembers(self) -> bool:
         return any(

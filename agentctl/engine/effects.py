@@ -11,7 +11,7 @@ from agentctl.engine.masking import Mask
 from agentctl.engine.signals import Cut, LimitReached
 from agentctl.engine.tape import Tape
 from agentctl.engine.watch import Watch
-from agentctl.errors import ModelError, NodeError, ToolError
+from agentctl.errors import BreakerOpen, ModelError, NodeError, ToolError
 from agentctl.json import Json
 from agentctl.nodes.turn import Place
 
@@ -185,5 +185,7 @@ def error_from_record(kept: Json) -> NodeError:
             return ModelError(kept["class"], kept["message"], hint=hint)
         case "tool":
             return ToolError(kept["class"], kept["message"], hint=hint)
+        case "breaker":
+            return BreakerOpen(kept["message"])
         case _:
             return NodeError(kept["class"], kept["message"], hint=hint)

@@ -332,7 +332,8 @@ class Executor:
                 return await self._once(node, place)
             except (NodeError, ExpressionError) as error:
                 failure = _as_node_error(error)
-                if attempt == node.attempts:
+                # an open breaker is there so that what fails is left alone
+                if attempt == node.attempts or failure.origin == "breaker":
                     return failure
             await turn.effects.pause(backoff.wait(attempt))
         raise AssertionError("a node has at least one attempt")

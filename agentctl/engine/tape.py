@@ -95,7 +95,8 @@ def called_tool(effect: Json) -> str | None:
     """The tool whose budget an effect used: not one that was answered from the memo, refused or cut short."""
     if effect["of"] != "tool" or "memo" in effect or "cut" in effect or "limit" in effect:
         return None
-    refused = "err" in effect and effect["err"]["class"] == "limit"
+    error = effect.get("err")
+    refused = error is not None and (error["class"] == "limit" or error["origin"] == "breaker")
     return None if refused else str(effect["tool"])
 
 

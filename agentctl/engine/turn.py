@@ -14,17 +14,17 @@ from typing import cast
 import msgspec
 
 from agentctl.engine.budget import Budget
-from agentctl.engine.effects import Answer, Effects
+from agentctl.engine.effects import Answer, Effects, Mismatch
 from agentctl.engine.signals import Question, Waiting
 from agentctl.engine.tape import called_tool
 from agentctl.engine.world import World
-from agentctl.errors import AgentctlError, NodeError, ToolError, UsageError
+from agentctl.errors import AgentctlError, BreakerOpen, NodeError, ToolError, UsageError
 from agentctl.events import EventStream
 from agentctl.expressions import ExpressionError
 from agentctl.graph.plan import AgentPlan, AskNode, Graph, PythonWork, Tier, Tiers, ToolPlan
 from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest
-from agentctl.nodes.turn import Place
+from agentctl.nodes.turn import Offered, Place
 from agentctl.state import State
 from agentctl.tools.call import Call
 
@@ -87,7 +87,7 @@ class Turn:
             # events that are under way keep the facts they were built with
             self.events.facts = msgspec.structs.replace(self.events.facts, tier=name)
 
-    async def offered(self, place: Place, agent: AgentPlan) -> tuple[ToolPlan, ...]:
+    async def offered(self, place: Place, agent: AgentPlan) -> Offered:
         """See NodeTurn."""
         if self.tier_error is not None and agent.tools:
             raise self.tier_error
@@ -96,13 +96,13 @@ class Turn:
             tools = tuple(tool for tool in tools if tool.name in tier.offered)
         hidden = await self._hidden(place, tools)
         if hidden and len(hidden) == len(tools):
-            raise ToolError("tool_unavailable", f"no tool of agent `{agent.name}` is available")
-        return tuple(tool for tool in tools if tool.name not in hidden)
+            raise BreakerOpen(f"no tool of agent `{agent.name}` is called now: the breakers of all are open")
+        return Offered(tuple(tool for tool in tools if tool.name not in hidden), hidden)
 
     async def _hidden(self, place: Place, tools: Sequence[ToolPlan]) -> Collection[str]:
         """The tools whose breakers are open as a model is asked; on the tape where there are any."""
         guarded = [tool for tool in tools if tool.breaker is not None]
-        if not guarded:
+        if not guarded and self.effects.live:
             return ()
         seen = place._replace(path=f"{place.path}/breakers")
         record = self.effects.known(seen)
@@ -112,7 +112,12 @@ class Turn:
             if hidden:
                 record = {"kind": "effect", "key": seen.key, "of": "breakers", "res": sorted(hidden)}
                 await self.effects.record([record])
-        return record["res"] if record is not None else ()
+        names = [] if record is None else [str(name) for name in record["res"]]
+        known = {tool.name for tool in guarded}
+        if not self.effects.live and not known.issuperset(names):
+            message = "tools were hidden from the model whose breakers were open, and have none now"
+            raise Mismatch("D13", message, seen, names, sorted(known))
+        return [name for name in names if name in known]
 
     def refused(self, place: Place, tool: str, reason: str) -> None:
         """See NodeTurn."""

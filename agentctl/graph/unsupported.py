@@ -39,7 +39,7 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
             yield ("nodes", name, "background"), "background nodes"
     for name, tool in data.get("tools", {}).items():
         yield from ((("tools", name, kind), f"{kind} tools") for kind in _TOOL_KINDS if kind in tool)
-        yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox", "breaker") if key in tool)
+        yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox",) if key in tool)
     for name, model in data.get("models", {}).items():
         yield from ((("models", name, key), f"`{key}` of a model") for key in _GROUPS if key in model)
     for name, agent in data.get("agents", {}).items():

@@ -15,7 +15,7 @@ from agentctl.graph.plan import AgentNode, AgentPlan, ToolPlan
 from agentctl.json import TOO_DEEP, Json, decode, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall, ToolOffer
 from agentctl.nodes.saving import saved, worth_referring
-from agentctl.nodes.turn import NodeResult, NodeTurn, Part, Place, Reference
+from agentctl.nodes.turn import NodeResult, NodeTurn, Offered, Part, Place, Reference
 from agentctl.spec.fits import completed
 
 CORRECTIONS = 2
@@ -47,7 +47,7 @@ class _Talk:
         self.keys: dict[int, tuple[str, Part]] = {}
         """Which effect the content of a message is, by its index."""
         self.opening = _opening(agent, turn.names)
-        self.tools: tuple[ToolPlan, ...] = ()
+        self.offered = Offered(())
         """What the model may call in the round under way."""
         self.last_key = ""
 
@@ -76,7 +76,7 @@ class _Talk:
 
     async def _ask(self, round: int) -> ChatReply:
         place = self.place._replace(reply=round)
-        self.tools = await self.turn.offered(place, self.agent)
+        self.offered = await self.turn.offered(place, self.agent)
         reply = await self.turn.chat(place, self.agent, self._request())
         self.last_key = place.key
         self.keys[len(self.messages)] = (place.key, ("text",))
@@ -88,7 +88,7 @@ class _Talk:
         return ChatRequest(
             model=model.model,
             messages=(*self.opening, *self.messages),
-            tools=tuple(ToolOffer(t.name, t.description, t.parameters) for t in self.tools),
+            tools=tuple(ToolOffer(t.name, t.description, t.parameters) for t in self.offered.tools),
             output=agent.output,
             temperature=model.temperature,
             max_output_tokens=model.max_output_tokens,
@@ -114,13 +114,10 @@ class _Talk:
 
     async def _wish(self, place: Place, call: ToolCall) -> _Wish | _Failure:
         """The call as it may be made, or why it may not."""
-        tool = next((tool for tool in self.tools if tool.name == call.name), None)
+        tool = next((tool for tool in self.offered.tools if tool.name == call.name), None)
         if tool is None:
-            is_hidden = any(tool.name == call.name for tool in self.agent.tools)
-            self.turn.refused(
-                place, call.name, "the tier does not offer it" if is_hidden else "there is none"
-            )
-            names = ", ".join(tool.name for tool in self.tools) or "none"
+            self.turn.refused(place, call.name, self._why_not(call.name))
+            names = ", ".join(tool.name for tool in self.offered.tools) or "none"
             return _Failure(f"there is no tool `{call.name}`; you may call: {names}")
         problems = _argument_problems(tool, call.arguments)
         if problems:
@@ -132,6 +129,12 @@ class _Talk:
             self.turn.refused(place, call.name, "a person rejected it")
             return _Failure("the call was not made: a person rejected it")
         return _Wish(tool, arguments)
+
+    def _why_not(self, name: str) -> str:
+        if name in self.offered.hidden:
+            return "its breaker is open"
+        is_listed = any(tool.name == name for tool in self.agent.tools)
+        return "the tier does not offer it" if is_listed else "there is none"
 
     async def _call(self, place: Place, wish: _Wish | _Failure) -> Json:
         """The tool's result, or an error that the model is told."""
@@ -148,7 +151,7 @@ class _Talk:
             for call, result in zip(calls, results, strict=True)
             if isinstance(result, _Failure) and result.unavailable
         }
-        if down and down == {tool.name for tool in self.tools}:
+        if down and down == {tool.name for tool in self.offered.tools}:
             raise ToolError("tool_unavailable", f"no tool of agent `{self.agent.name}` is available")
 
 

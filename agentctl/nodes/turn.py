@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -55,6 +55,14 @@ class NodeResult(msgspec.Struct, frozen=True):
     """Where to go instead of `then`."""
 
 
+class Offered(NamedTuple):
+    """What a model may call in one round."""
+
+    tools: tuple[ToolPlan, ...]
+    hidden: Collection[str] = ()
+    """Those that it may not, because their breakers are open."""
+
+
 class NodeTurn(Protocol):
     """The turn as a node sees it: names to read, and the few ways to reach the world."""
 
@@ -65,7 +73,7 @@ class NodeTurn(Protocol):
     async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
         """Ask the agent's model once (retries included). Raises ModelError, Cut, LimitReached."""
 
-    async def offered(self, place: Place, agent: AgentPlan) -> tuple[ToolPlan, ...]:
+    async def offered(self, place: Place, agent: AgentPlan) -> Offered:
         """The tools of an agent that may be called: the tier of this node offers them, and no breaker is open.
 
         Raises NodeError for a tier that is none, ToolError(tool_unavailable) when a breaker hides every one.
