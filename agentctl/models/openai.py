@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from agentctl.errors import CannotRun, ErrorClass, ModelError
 from agentctl.json import Json
-from agentctl.messages import ChatReply, ChatRequest
+from agentctl.messages import ChatReply, ChatRequest, Usage
+from agentctl.models.openai_embeddings import read_embeddings
 from agentctl.models.openai_format import request_body
 from agentctl.models.openai_stream import Assembly
 from agentctl.models.settings import ModelSettings
@@ -50,6 +51,21 @@ class OpenAIProvider:
                 if text := assembly.add(chunk):
                     on_delta(text)
         return assembly.reply()
+
+    async def embed(
+        self, model: str, texts: Sequence[str], extra: Mapping[str, Json]
+    ) -> tuple[list[Sequence[float]], Usage]:
+        client = await self._client()
+        address = str(client.base_url)
+        with _faults(address):
+            answer = await client.embeddings.create(
+                model=model,
+                input=list(texts),
+                encoding_format="float",
+                extra_body=dict(extra),
+                extra_headers=_headers(client),
+            )
+            return read_embeddings(answer.to_dict(warnings=False), len(texts), address)
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}
@@ -101,16 +117,13 @@ async def _chunks(
     client: AsyncOpenAI, request: ChatRequest, assembly: Assembly
 ) -> AsyncGenerator[Json, None]:
     """The chunks of one streamed reply as plain data; every fault on the way is a ModelError."""
-    import httpx2
     import openai
 
     address = str(client.base_url)
     body = request_body(request, official=client.base_url.host.endswith(".openai.com"))
-    # Without a key the header is left out: a local server may refuse one that it cannot check.
-    headers = {} if client.api_key else {"Authorization": openai.Omit()}
-    try:
+    with _faults(address):
         stream = await client.chat.completions.create(
-            **body, extra_body=request.extra, extra_headers=headers, stream=True
+            **body, extra_body=request.extra, extra_headers=_headers(client), stream=True
         )
         assembly.content_type = stream.response.headers.get("content-type", "")
         _check_encoding(stream.response.headers.get("content-encoding", "identity"), address)
@@ -118,6 +131,23 @@ async def _chunks(
             async for chunk in stream:
                 # The library builds its objects without checking: any JSON value can come out.
                 yield chunk.to_dict(warnings=False) if isinstance(chunk, openai.BaseModel) else chunk
+
+
+def _headers(client: AsyncOpenAI) -> dict[str, Json]:
+    """Without a key the header is left out: a local server may refuse one that it cannot check."""
+    import openai
+
+    return {} if client.api_key else {"Authorization": openai.Omit()}
+
+
+@contextmanager
+def _faults(address: str) -> Iterator[None]:
+    """Within it, every fault on the way is a ModelError."""
+    import httpx2
+    import openai
+
+    try:
+        yield
     except openai.APIStatusError as error:
         raise _refusal(error, address) from error
     except openai.APITimeoutError as error:

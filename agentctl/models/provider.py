@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
-from agentctl.messages import ChatReply, ChatRequest
+from agentctl.json import Json
+from agentctl.messages import ChatReply, ChatRequest, Usage
 from agentctl.models.settings import ModelSettings
 
 
@@ -27,6 +28,17 @@ class Queueing(Protocol):
     """A provider whose callers wait for a turn; the waiting does not count as time of the call."""
 
     def turn(self, request: ChatRequest) -> AbstractAsyncContextManager[None]: ...
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """A provider whose models turn texts into vectors."""
+
+    async def embed(
+        self, model: str, texts: Sequence[str], extra: Mapping[str, Json]
+    ) -> tuple[list[Sequence[float]], Usage]:
+        """One try at the vectors of all the texts, in their order. Raises ModelError, CannotRun."""
+        ...
 
 
 @runtime_checkable

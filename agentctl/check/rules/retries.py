@@ -41,19 +41,20 @@ def _of_work(facts: Facts, work: Work, writes: Mapping[Thing, str]) -> Iterator[
 
 
 def _unsafe_writes(facts: Facts) -> Mapping[Thing, str]:
-    """Each thing that can reach a write that is not safe to repeat, with that tool."""
+    """Each thing that can reach a write that is not safe to repeat, with that tool; a store takes a write twice."""
     tooling = facts.tooling
     return tooling.reaching(
         name
         for name, tool in tooling.tools.items()
         if tooling.kind(name) in OWN_KINDS
+        and tooling.kind(name) != "store"
         and tooling.effect(name) == "write"
         and "idempotency_key" not in tool
     )
 
 
 def _finding(facts: Facts, keys: Keys, title: str, write: str, is_itself: bool) -> Finding:
-    is_said = "effect" in facts.tooling.tools[write] or facts.tooling.kind(write) == "store"
+    is_said = "effect" in facts.tooling.tools[write]
     does = "writes" if is_said else "counts as a `write`"
     does = does if is_itself else f"can call `{write}`, which {does}"
     message = f"{title} {does}, and a second try could do it twice"

@@ -14,10 +14,10 @@ from agentctl.check.flow import FileModel, mapping, names_in, text
 from agentctl.check.tools.calls import Call, Thing, calls_of
 from agentctl.check.tools.name_sets import NameSet
 from agentctl.json import Json
+from agentctl.spec.store_tools import EFFECTS as STORE_EFFECTS
 
 Effect = Literal["pure", "read", "write"]
 _WEIGHT: Mapping[Effect, int] = {"pure": 0, "read": 1, "write": 2}
-_OF_STORE: Mapping[str, Effect] = {"search": "read", "get": "read", "add": "write", "delete": "write"}
 OWN_KINDS = ("python", "http", "command", "mcp", "store")
 """Kinds that touch the world themselves; `graph` and `agent` do it through others."""
 
@@ -87,7 +87,7 @@ class Tooling:
             return said
         match self.kind(tool):
             case "store":
-                return _OF_STORE.get(str(spec.get("operation")), "write")
+                return STORE_EFFECTS.get(str(spec.get("operation")), "write")
             case "graph" if self.is_of_another_file(tool):
                 return "write"  # nothing is known of it
             case "graph" | "agent":

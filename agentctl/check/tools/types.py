@@ -6,16 +6,10 @@ from collections.abc import Mapping
 
 from agentctl.check.flow import FileModel, Graph, mapping, text
 from agentctl.json import Json
+from agentctl.spec.store_tools import PARAMETERS as STORE_PARAMETERS
 from agentctl.spec.types import fields_schema
 
 _PROMPT: Mapping[str, Json] = {"prompt": "string"}
-_OF_STORE: Mapping[str, Mapping[str, Json]] = {
-    "search": {"query": "string", "top": {"type": "integer", "default": 5}},
-    "add": {"text": "string", "title": "string?", "metadata": "object?"},
-    "get": {"id": "string"},
-    "delete": {"id": "string"},
-}
-"""Parameters of a store's tools, by operation."""
 
 
 def parameters_of(file: FileModel, tool: str) -> Json | None:
@@ -34,7 +28,7 @@ def parameters_of(file: FileModel, tool: str) -> Json | None:
         return _inputs(file.nested[name]) if name in file.nested else None
     if "agent" in spec:
         return _schema(_PROMPT)
-    of_store = _OF_STORE.get(str(spec.get("operation"))) if "store" in spec else None
+    of_store = STORE_PARAMETERS.get(str(spec.get("operation"))) if "store" in spec else None
     return None if of_store is None else _schema(of_store)
 
 
