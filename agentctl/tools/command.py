@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from agentctl.errors import ToolError
 from agentctl.expressions import ExpressionError
-from agentctl.graph.plan import CommandWork
+from agentctl.graph.plan import CommandWork, ToolPlan
 from agentctl.json import Json
 from agentctl.tools.answers import Unreadable, quoted, read_json, read_text
 from agentctl.tools.call import Call
 from agentctl.tools.command_process import CommandProcess, Ended, TooMuch
+from agentctl.tools.command_starter import CommandStarter
 from agentctl.tools.kept import signal_name
+from agentctl.tools.sandbox.isolated import Grants, find_bubblewrap, isolated_order
+from agentctl.tools.sandbox.profiles import CallLimits, granted
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 """The variables of ours that a program is given; all others are those of the file."""
 KEY_VARIABLE = "AGENTCTL_IDEMPOTENCY_KEY"
 
 
+_LACKS_MEMORY = ("memoryerror", "cannot allocate memory", "out of memory", "bad_alloc", "memory exhausted")
+
+
+class _Run(NamedTuple):
+    """One run of a program: what was asked, under the name it is spoken of, and what bounds it."""
+
+    work: CommandWork
+    call: Call
+    name: str
+    limits: CallLimits | None
+    isolated: bool
+
+
 class CommandTools:
     """Runs the programs of command tools. `mask` takes secrets out of what is quoted of them. For one event loop."""
 
-    def __init__(self, env: Mapping[str, str], mask: Callable[[Json], Json]) -> None:
-        """`env` are the variables of the file: a program is given all of them."""
+    def __init__(self, env: Mapping[str, str], mask: Callable[[Json], Json], *, isolate: bool = True) -> None:
+        """`env` are the variables of the file: a program is given all of them.
+
+        Without `isolate` a tool with a `sandbox` is bounded by its limits only: the profile `process`.
+        """
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._declared = dict(env)
         self._env = {"PATH": os.defpath, **kept, **env}
         self._mask = mask
+        self._isolate = isolate
+        self._starter = CommandStarter()
+        self._grants: dict[str, Grants] = {}
+        """By tool."""
         self._running: set[CommandProcess] = set()
         self._endings: set[asyncio.Task[None]] = set()
+
+    def prepare(self, tool: ToolPlan) -> None:
+        """Warm the starter up and resolve what a tool is granted, before anything runs. Raises ToolError."""
+        with contextlib.suppress(OSError):  # a call says so
+            self._starter.start()
+        if tool.sandbox is not None and self._isolate:
+            self._granted(tool)
 
     async def call(self, work: CommandWork, call: Call) -> Json:
         """What the program prints, at most `max_result` bytes of it. Raises ToolError.
@@ -41,8 +74,10 @@ class CommandTools:
         """
         tool = call.tool
         words = self._words(work, call)
+        limits = None if tool.sandbox is None else CallLimits.of(tool.sandbox, tool.timeout)
+        run = _Run(work, call, words[0], limits, isolated=limits is not None and self._isolate)
         try:
-            running = CommandProcess(self._order(work, words, call), work.folder, tool.max_result)
+            running = CommandProcess(self._starter, self._order(run, words), tool.max_result)
         except OSError as error:
             raise ToolError("tool_unavailable", f"`{words[0]}` cannot be started: {error}") from error
         self._running.add(running)
@@ -54,10 +89,11 @@ class CommandTools:
             message = f"`{words[0]}` did not end within {tool.timeout:g}s, so it was ended{said}"
             raise ToolError("timeout", message) from None
         except TooMuch:
+            self._tell_violation(run, "output", f"more than {tool.max_result:,} bytes")
             raise _too_much(words[0], tool.max_result) from None
         finally:
             await asyncio.shield(self._begin_end(running))
-        self._refuse_failure(work, words[0], ended)
+        self._refuse_failure(run, ended)
         return _read(work, words[0], ended.stdout)
 
     async def close(self) -> None:
@@ -65,6 +101,7 @@ class CommandTools:
         for running in list(self._running):
             self._begin_end(running)
         await asyncio.gather(*self._endings)
+        self._starter.close()
 
     def _words(self, work: CommandWork, call: Call) -> list[str]:
         names: dict[str, Json] = {"args": call.arguments, "run": call.run, "env": self._declared}
@@ -78,34 +115,101 @@ class CommandTools:
                 raise ToolError("tool_failed", message, retryable=False)
         return words
 
-    def _order(self, work: CommandWork, words: list[str], call: Call) -> Json:
+    def _order(self, run: _Run, words: list[str]) -> Json:
         env = self._env
-        if call.idempotency_key is not None:
-            env = {**env, KEY_VARIABLE: call.idempotency_key.replace("\0", "")}
-        name = words[0]
-        program = str(work.folder / name) if "/" in name else shutil.which(name, path=env["PATH"])
-        if program is None:
+        if run.call.idempotency_key is not None:
+            env = {**env, KEY_VARIABLE: run.call.idempotency_key.replace("\0", "")}
+        name, folder = words[0], run.work.folder
+        program = os.path.join(folder, name) if "/" in name else shutil.which(name, path=env["PATH"])
+        if program is None or (run.isolated and not os.path.exists(program)):
             raise ToolError(
                 "tool_unavailable",
                 f"there is no program `{name}` on this machine",
                 hint="install it, or put its folder on PATH",
                 retryable=False,
             )
-        return {"program": program, "words": words, "env": env}
+        if not run.isolated:
+            limits = run.limits.as_json() if run.limits is not None else None
+            return {"program": program, "words": words, "env": env, "folder": str(folder), "limits": limits}
+        return self._isolated(run, os.path.abspath(program), words, env)
 
-    def _refuse_failure(self, work: CommandWork, name: str, ended: Ended) -> None:
+    def _isolated(self, run: _Run, program: str, words: list[str], env: Mapping[str, str]) -> Json:
+        sandbox, bubblewrap = run.call.tool.sandbox, find_bubblewrap()
+        assert sandbox is not None
+        assert run.limits is not None
+        if bubblewrap is None:
+            raise ToolError("tool_unavailable", "there is no bubblewrap to isolate it", retryable=False)
+        return isolated_order(
+            bubblewrap,
+            sandbox,
+            self._granted(run.call.tool),
+            run.limits,
+            program=program,
+            words=words,
+            env=env,
+            folder=run.work.folder,
+        )
+
+    def _granted(self, tool: ToolPlan) -> Grants:
+        """What it is granted, its links resolved when first asked. Raises ToolError."""
+        assert tool.sandbox is not None
+        grants = self._grants.get(tool.name)
+        if grants is None:
+            grants = self._grants[tool.name] = Grants.resolve(tool.sandbox)
+        grants.check()
+        return grants
+
+    def _refuse_failure(self, run: _Run, ended: Ended) -> None:
+        name = run.name
         if ended.errno is not None:
             raise _not_started(name, ended.errno)
+        if ended.over is not None:
+            raise self._over(run, ended.over)
         if ended.status is None:
             raise ToolError("tool_failed", f"`{name}` was killed together with its keeper")
         code = os.waitstatus_to_exitcode(ended.status)
-        if code < 0:
-            how = f"was killed by {signal_name(-code) or f'signal {-code}'}"
-        elif code not in work.ok_codes:
-            how = f"exited with code {code}"
-        else:
+        if run.isolated and code >= 0:
+            code = self._code_inside(run, ended)
+        if code in run.work.ok_codes:
             return
-        raise ToolError("tool_failed", f"`{name}` {how}{self._said(ended.stderr or ended.stdout)}")
+        if run.limits is not None:
+            self._refuse_excess(run, run.limits, ended, code)
+        how = (
+            f"was killed by {signal_name(-code) or f'signal {-code}'}"
+            if code < 0
+            else f"exited with code {code}"
+        )
+        hint = f"its sandbox grants: {granted(run.call.tool.sandbox)}" if run.call.tool.sandbox else None
+        raise ToolError("tool_failed", f"`{name}` {how}{self._said(ended.stderr or ended.stdout)}", hint=hint)
+
+    def _code_inside(self, run: _Run, ended: Ended) -> int:
+        """The exit code of the program itself; below 0 the signal that killed it."""
+        if ended.exit is None:
+            said = self._said(ended.stderr)
+            raise ToolError("tool_unavailable", f"`{run.name}` cannot be started in its sandbox{said}")
+        return 128 - ended.exit if 128 < ended.exit < 128 + signal.NSIG else ended.exit
+
+    def _refuse_excess(self, run: _Run, limits: CallLimits, ended: Ended, code: int) -> None:
+        """Raise for a failure that came of a limit which the kernel kept."""
+        said = ended.stderr.decode(errors="replace").lower()
+        if code == -signal.SIGXCPU or ended.time > limits.time:
+            raise self._over(run, "time")
+        if code == -signal.SIGXFSZ:
+            raise self._over(run, "file_size")
+        if ended.memory > 0.9 * limits.memory or any(each in said for each in _LACKS_MEMORY):
+            raise self._over(run, "memory", self._said(ended.stderr))
+        if code == -signal.SIGSYS:
+            self._tell_violation(run, "system_call", "a system call of another architecture")
+
+    def _over(self, run: _Run, what: str, said: str = "") -> ToolError:
+        assert run.limits is not None
+        error = run.limits.exceeded(run.name, what, said)
+        self._tell_violation(run, what, error.message)
+        return error
+
+    def _tell_violation(self, run: _Run, what: str, said: str) -> None:
+        if run.limits is not None:
+            run.call.tell("sandbox.violation", {"what": what, "said": said})
 
     def _said(self, output: bytes) -> str:
         said = quoted(str(self._mask(output.decode(errors="replace"))), last=True)

@@ -5,24 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import tempfile
-import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from agentctl.json import Json, decode, encode
-from agentctl.tools.kept import KeptProcess, isolation
+from agentctl.tools.command_starter import CommandStarter
 
-_MAIN = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import command_main
-command_main.main()
-"""
 _TAIL = 8192
 """Bytes kept of what it wrote to stderr last."""
+_PATIENCE = 1.0
+"""Seconds in which a keeper that is told to must have ended everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +27,14 @@ class Ended:
     stdout: bytes
     stderr: bytes
     """The last of it."""
+    exit: int | None = None
+    """The exit code that bubblewrap saw; None when it could not start the program."""
+    over: str | None = None
+    """The limit for which its keeper ended it."""
+    memory: int = 0
+    """Bytes of the largest of its processes."""
+    time: float = 0.0
+    """Seconds of processor time of all of them."""
 
 
 class TooMuch(Exception):
@@ -43,34 +44,34 @@ class TooMuch(Exception):
 class CommandProcess:
     """A command that runs. Call `ended` once, and `end` in any case."""
 
-    def __init__(self, order: Json, folder: Path, max_output: int) -> None:
-        """Start it in `folder`. Raises OSError."""
+    def __init__(self, starter: CommandStarter, order: Json, max_output: int) -> None:
+        """Start it. Raises OSError."""
+        self._starter = starter
         self._most = max_output
         self._stdout = bytearray()
         self._stderr = b""
         self._report = bytearray()
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._gone = asyncio.Event()
         self._reads: dict[int, bool] = {}
         """What is read from, and whether its end is the end of the command."""
         given = _file_of(encode(order))
-        pipes = [os.pipe() for _ in range(3)]
-        (self._out, out), (self._err, err), (self._told, report) = pipes
+        pipes = [os.pipe() for _ in range(4)]
+        (self._out, out), (self._err, err), (self._told, report), (control, self._control) = pipes
         try:
-            command = [sys.executable, isolation(), "-S", "-c", _MAIN, str(given), str(report)]
-            self._process = KeptProcess(
-                command, folder, stdout=out, stderr=err, pass_fds=(given, report), env=None
-            )
+            starter.hand((given, out, err, report, control))
         except OSError:
-            for end in (self._out, self._err, self._told):
+            for end in (self._out, self._err, self._told, self._control):
                 os.close(end)
             raise
         finally:
-            for end in (given, out, err, report):
+            for end in (given, out, err, report, control):
                 os.close(end)
         for end in (self._out, self._err, self._told):
             os.set_blocking(end, False)
             self._reads[end] = end == self._told
-            asyncio.get_running_loop().add_reader(end, self._read, end)
+            loop.add_reader(end, self._read, end)
 
     @property
     def stderr(self) -> bytes:
@@ -80,29 +81,55 @@ class CommandProcess:
     async def ended(self) -> Ended:
         """How it ended, when nothing of it is left. Raises TooMuch."""
         await self._over
-        for end in (
-            self._out,
-            self._err,
-        ):  # whatever of it lives on, of another user perhaps, is not waited for
+        # whatever of it lives on, of another user perhaps, is not waited for
+        for end in (self._out, self._err):
             self._read(end)
         if len(self._stdout) > self._most:
             raise TooMuch
         report = self._reported()
-        return Ended(report.get("status"), report.get("errno"), bytes(self._stdout), self._stderr)
+        return Ended(
+            status=report.get("status"),
+            errno=report.get("errno"),
+            stdout=bytes(self._stdout),
+            stderr=self._stderr,
+            exit=report.get("exit"),
+            over=report.get("over"),
+            memory=report.get("memory", 0),
+            time=report.get("time", 0.0),
+        )
 
     async def end(self) -> None:
         """Kill it with whatever came of it; return when it is gone."""
-        await self._process.end()
-        self._read(self._told)
-        child = self._reported().get("child")
-        if child is not None and self._process.returncode == -signal.SIGKILL:
-            await _end_orphan(child)  # the keeper was killed, and can end nothing any more
+        self.kill()
+        if not await self._is_gone():
+            await self._end_by_force()
         for end in list(self._reads):
             self._close(end)
 
     def kill(self) -> None:
         """As `end`, without waiting."""
-        self._process.kill()
+        if self._control >= 0:
+            with suppress(BrokenPipeError):  # the keeper is gone already
+                os.write(self._control, b"x")
+            os.close(self._control)
+            self._control = -1
+
+    async def _is_gone(self) -> bool:
+        """Whether the end of its report comes within a second: then nothing is left of it."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), _PATIENCE)
+        return self._gone.is_set()
+
+    async def _end_by_force(self) -> None:
+        """Its keeper was stopped, and the starter perhaps: kill both with the group that can still be reached."""
+        report = self._reported()
+        for group in ("keeper", "child"):
+            if group in report:
+                with suppress(ProcessLookupError):
+                    os.killpg(report[group], signal.SIGKILL)
+        if not await self._is_gone():
+            self._starter.abandon()
+            await self._is_gone()
 
     def _reported(self) -> dict[str, Json]:
         """What its keeper has said, whole lines of it."""
@@ -134,6 +161,7 @@ class CommandProcess:
 
     def _close(self, end: int) -> None:
         if self._reads.pop(end):
+            self._gone.set()
             self._finish()
         asyncio.get_running_loop().remove_reader(end)
         os.close(end)
@@ -155,15 +183,3 @@ def _file_of(data: bytes) -> int:
         view = view[os.write(end, view) :]
     os.lseek(end, 0, os.SEEK_SET)
     return end
-
-
-async def _end_orphan(child: int) -> None:
-    """Kill the process group of a child that is no longer anybody's; return when it is gone, a second later at most.
-
-    Until nobody is left in it: what the child has started takes its time to die, too, and we are told of no end.
-    """
-    deadline = time.monotonic() + 1
-    with suppress(ProcessLookupError, PermissionError):  # PermissionError: only another user's are left
-        while time.monotonic() < deadline:
-            os.killpg(child, signal.SIGKILL)
-            await asyncio.sleep(0.002)

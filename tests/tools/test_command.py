@@ -337,7 +337,10 @@ def test_twenty_at_once_each_have_their_own_answer(folder: Path) -> None:
     async def together() -> list[Json]:
         tools = CommandTools(ENV, mask)
         calls = (tools.call(work, call_of(tool, {"n": n})) for n in range(20))
-        return await asyncio.gather(*calls)
+        try:
+            return await asyncio.gather(*calls)
+        finally:
+            await tools.close()
 
     held = len(os.listdir("/proc/self/fd"))
     assert asyncio.run(together()) == [str(n) for n in range(20)]
