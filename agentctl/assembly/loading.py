@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
+from agentctl.assembly.completing import Completing
 from agentctl.assembly.environment import Environment, read_environment
 from agentctl.assembly.limits import with_limits
 from agentctl.assembly.sharing import Open, Sharing
@@ -22,7 +23,7 @@ from agentctl.engine.world import Ask
 from agentctl.errors import UsageError
 from agentctl.events import Sink
 from agentctl.graph.compile import compile_graph
-from agentctl.graph.plan import Graph
+from agentctl.graph.plan import Graph, Served
 from agentctl.graph.tiers import with_approvals
 from agentctl.ids import new_uuid
 from agentctl.json import Json, unsayable
@@ -88,13 +89,19 @@ def from_document(
         raise InvalidGraph(errors)
     if document.spec is None:
         raise part_refused(document.path)
-    graph = with_approvals(with_limits(compile_graph(document, models=models), limits or {}), approve)
+
+    def compiled(served: Served) -> Graph:
+        graph = compile_graph(document, models=models, served=served)
+        return with_approvals(with_limits(graph, limits or {}), approve)
+
+    graph = compiled({})
     _check_models(graph, models or {})
     options: dict[str, Json] = {"models": dict(models or {}), "limits": dict(limits or {})}
     if approve:
         options["approve"] = sorted(approve)
     environment = read_environment(document.spec, env)
-    return LoadedGraph(graph, environment, options, Path(store) if store else None, durability)
+    folder = Path(store) if store else None
+    return LoadedGraph(graph, environment, options, folder, durability, completing=Completing(compiled))
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class LoadedGraph:
     durability: Durability = "normal"
     providers: ProviderPool = field(default_factory=ProviderPool)
     sharing: Sharing = field(default_factory=Sharing)
+    completing: Completing | None = None
+    """What MCP servers say of their tools is compiled in once they are asked."""
 
     def __enter__(self) -> Self:
         return self
@@ -227,8 +236,11 @@ class LoadedGraph:
         async with self.sharing.use(self._open) as shared:
             world = shared.world.seen_by(answer, cache=cache)
             await world.prepare()
+            graph, served = self.graph, await world.served()
+            if self.completing is not None:
+                graph = self.completing.completed(graph, served)
             everyone = [*shared.sinks, *sinks]
-            yield Session(self.graph, shared.store, world, sinks=everyone, secrets=self.environment.secrets)
+            yield Session(graph, shared.store, world, sinks=everyone, secrets=self.environment.secrets)
 
     def _open(self) -> Open:
         folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")

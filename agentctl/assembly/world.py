@@ -16,7 +16,17 @@ from agentctl.engine.masking import Mask
 from agentctl.engine.world import Ask, OnRetry
 from agentctl.errors import CannotRun, StoreError
 from agentctl.expressions import Expression, ExpressionError
-from agentctl.graph.plan import CommandWork, Graph, HttpWork, McpWork, ModelPlan, PythonWork, ToolPlan, Work
+from agentctl.graph.plan import (
+    CommandWork,
+    Graph,
+    HttpWork,
+    McpWork,
+    ModelPlan,
+    PythonWork,
+    Served,
+    ToolPlan,
+    Work,
+)
 from agentctl.json import Json, digest
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
@@ -31,6 +41,7 @@ from agentctl.tools.code_digest import code_digest, code_files, files_digest, na
 from agentctl.tools.command import CommandTools
 from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
+from agentctl.tools.mcp import McpTools
 from agentctl.tools.worker import PythonCall, WorkerPool
 
 
@@ -57,7 +68,10 @@ class LiveWorld:
         self._breakers = None if breakers is None else ToolBreakers(breakers, self._breaker_key)
         self._http = HttpTools(env, mask)
         self._commands = CommandTools(env, mask)
-        self._caller = ToolCaller(self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers)
+        self._mcp = McpTools(env, mask)
+        self._caller = ToolCaller(
+            self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers
+        )
         self._memo = memo
         self._secret = secret
         self._code: dict[str, str] = {}
@@ -78,6 +92,10 @@ class LiveWorld:
             self.check_tool(tool)
         for model in self._graph.models.values():
             await self._providers.get(self._settings(model))
+
+    async def served(self) -> Served:
+        """What the MCP servers of the graph's tools say; those that do not run are started. Raises CannotRun."""
+        return await self._mcp.served(self._graph.tools.values())
 
     async def check_model(self, model: ModelPlan) -> None:
         """Raises CannotRun or UsageError where a call would: for a missing key, file or package."""
@@ -136,6 +154,7 @@ class LiveWorld:
         await self._workers.close()
         await self._in_process.close()
         await self._commands.close()
+        await self._mcp.close()
         await self._http.close()
         if self._memo is not None:
             await self._memo.close()
@@ -147,7 +166,7 @@ class LiveWorld:
         if known is None:
             server = None
             if isinstance(tool.work, McpWork):
-                server = self._graph.data["mcp"][tool.work.server.name]
+                server = self._graph.data.get("mcp", {}).get(tool.work.server.name)
             known = breaker_key(tool, server, self._names["env"], self._secret)
             self._breaker_keys[tool.name] = known
         return known
@@ -160,8 +179,10 @@ class LiveWorld:
                 return digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
             case CommandWork():
                 return files_digest(work.folder, work.files, project)
-            case HttpWork() | McpWork():
+            case HttpWork():
                 return ""  # a server's code is its own
+            case McpWork(identity=identity):
+                return digest(list(identity))
             case None:
                 raise AssertionError("a replay calls nothing")
             case _:
@@ -189,7 +210,7 @@ class LiveWorld:
             case CommandWork():
                 return await self._commands.call(work, call)
             case McpWork():
-                raise AssertionError("mcp")
+                return await self._mcp.call(work, call)
             case None:
                 raise AssertionError("a replay calls nothing")
             case _:
