@@ -253,6 +253,7 @@ class LoadedGraph:
             memo,
             memo_secret(folder),
             secrets=known.secrets,
+            folder=folder,
             breakers=open_breakers(folder) if self._has_breakers() else None,
         )
         sinks = (JsonLinesSink(folder / "events.jsonl"),) if self.graph.jsonl else ()

@@ -12,6 +12,7 @@ from typing import Self, assert_never
 
 import msgspec
 
+from agentctl.assembly.stores import Stores
 from agentctl.engine.masking import Mask
 from agentctl.engine.world import Ask, OnRetry
 from agentctl.errors import CannotRun, StoreError
@@ -24,6 +25,7 @@ from agentctl.graph.plan import (
     ModelPlan,
     PythonWork,
     Served,
+    StoreWork,
     ToolPlan,
     Work,
 )
@@ -42,6 +44,7 @@ from agentctl.tools.command import CommandTools
 from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
 from agentctl.tools.mcp import McpTools
+from agentctl.tools.store import StoreTools
 from agentctl.tools.worker import PythonCall, WorkerPool
 
 
@@ -57,8 +60,12 @@ class LiveWorld:
         secret: bytes,
         secrets: Sequence[str] = (),
         breakers: Breakers | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """`secret` is for memo keys; `secrets` are masked in what is quoted of servers and programs."""
+        """`secret` is for memo keys; `secrets` are masked in what is quoted of servers and programs.
+
+        `folder` is the project's `.agentctl`, for stores that name no folder of their own.
+        """
         self._graph = graph
         self._names = {"env": dict(env)}
         self._providers = providers
@@ -68,6 +75,8 @@ class LiveWorld:
         self._breakers = None if breakers is None else ToolBreakers(breakers, self._breaker_key)
         self._http = HttpTools(env, mask)
         self._commands = CommandTools(env, mask)
+        self.stores = Stores(folder, providers, self._settings)
+        self._store_tools = StoreTools(self.stores.get)
         self._mcp = McpTools(env, mask)
         self._caller = ToolCaller(
             self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers
@@ -105,13 +114,15 @@ class LiveWorld:
             provider.check(settings.model)
 
     def check_tool(self, tool: ToolPlan) -> None:
-        """Raises CannotRun where a call would, for a variable that is not set."""
+        """Raises CannotRun where a call would, for a variable that is not set, or a package."""
         missing = [name for name in tool.needs if name not in self._names["env"]]
         if missing:
             raise CannotRun(
                 f"tools.{tool.name} needs {', '.join(missing)}, which is not set",
                 hint="set it in the environment or in --env-file FILE",
             )
+        if isinstance(tool.work, StoreWork):
+            self.stores.check(tool.work.store)
 
     async def chat(
         self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: OnRetry
@@ -156,6 +167,7 @@ class LiveWorld:
         await self._commands.close()
         await self._mcp.close()
         await self._http.close()
+        await self.stores.close()
         if self._memo is not None:
             await self._memo.close()
         if self._breakers is not None:
@@ -177,6 +189,8 @@ class LiveWorld:
             case PythonWork(function=function, setup=setup):
                 functions = [function, *_set_up(function, setup)]
                 return digest([code_digest(f.file, f.name, project, f.folder) for f in functions])
+            case StoreWork():
+                return ""  # the code is agentctl's own
             case CommandWork():
                 return files_digest(work.folder, work.files, project)
             case HttpWork():
@@ -209,6 +223,8 @@ class LiveWorld:
                 return await self._http.call(work, call)
             case CommandWork():
                 return await self._commands.call(work, call)
+            case StoreWork():
+                return await self._store_tools.call(work, call)
             case McpWork():
                 return await self._mcp.call(work, call)
             case None:

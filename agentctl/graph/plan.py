@@ -138,6 +138,28 @@ Served = Mapping[tuple[Path, str], ServedServer]
 
 
 @dataclass(frozen=True, slots=True)
+class StorePlan:
+    """Long-term memory: documents found again by words, and by meaning where something embeds them."""
+
+    name: str
+    folder: Path | None
+    """None: in the project's `.agentctl`."""
+    embeds: bool = False
+    """Whether the small embedded model embeds them."""
+    model: ModelPlan | None = None
+    """The provider's model that embeds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWork:
+    """An operation on the documents of a store: search, add, get or delete."""
+
+    store: StorePlan
+    operation: str
+    kind: Literal["store"] = "store"
+
+
+@dataclass(frozen=True, slots=True)
 class McpWork:
     """A tool of an MCP server, under the name that the server gives it."""
 
@@ -172,7 +194,7 @@ class AgentWork:
 
 NestedWork = GraphWork | AgentWork
 """Work that the engine does itself: what it reaches is recorded call by call."""
-Work = PythonWork | HttpWork | CommandWork | McpWork | NestedWork
+Work = PythonWork | HttpWork | CommandWork | McpWork | StoreWork | NestedWork
 
 
 @dataclass(frozen=True, slots=True)

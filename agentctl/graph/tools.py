@@ -25,6 +25,7 @@ from agentctl.graph.plan import (
     Work,
 )
 from agentctl.graph.served import agreed
+from agentctl.graph.stores import compile_store_work, natural_key
 from agentctl.json import Json
 from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys
@@ -33,6 +34,7 @@ from agentctl.spec.functions import read_function
 from agentctl.spec.model import ToolSpec
 from agentctl.spec.requests import WITH_BODY, request_of
 from agentctl.spec.resources import Breaker, McpServer, Sandbox, SandboxFiles
+from agentctl.spec.store_tools import EFFECTS as STORE_EFFECTS
 from agentctl.spec.types import fields_schema, to_schema
 
 MAX_RESULT = 256 * 1024
@@ -66,7 +68,10 @@ class _ToolCompiler:
     def plan(self, recorded: Json) -> ToolPlan:
         spec = self.spec
         work, parameters, description = (None, *recorded[:2]) if recorded is not None else self._work()
-        effect = spec.effect or "write"
+        effect = spec.effect or STORE_EFFECTS.get(spec.operation or "", "write")
+        key = template(spec.idempotency_key)
+        if key is None and effect == "write" and spec.store is not UNSET:
+            key = natural_key
         reads = _Reads.of(() if recorded is not None else self._templates())
         declared = tuple(self.document.data.get("env", {}))
         return ToolPlan(
@@ -79,8 +84,8 @@ class _ToolCompiler:
             effect=effect,
             cache=_cache(spec.cache, effect),
             timeout=self._timeout(),
-            attempts=attempts(spec.retry, 3 if effect != "write" or spec.idempotency_key else 1),
-            idempotency_key=template(spec.idempotency_key),
+            attempts=attempts(spec.retry, 3 if effect != "write" or key else 1),
+            idempotency_key=key,
             max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
             max_calls=spec.max_calls or None,
             definition=self._definition(),
@@ -102,6 +107,8 @@ class _ToolCompiler:
             parameters = function.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
             work = PythonWork(function, bool(spec.in_process), spec.setup or None)
             return work, parameters, said or function.description
+        if spec.store is not UNSET:
+            return compile_store_work(self.document, self.name, spec)
         reads = _Reads.of(self._templates())
         parameters = reads.parameters if spec.parameters is UNSET else fields_schema(spec.parameters)
         if spec.mcp is not UNSET:
