@@ -11,11 +11,10 @@ from agentctl.spec.finding import Keys
 
 _TOP = {
     "mcp": "MCP servers",
-    "stores": "stores",
     "experiments": "experiments",
 }
 _VERBS = ("graph", "map", "parallel")
-_TOOL_KINDS = ("mcp", "graph", "agent", "store")
+_TOOL_KINDS = ("mcp", "graph", "agent")
 _GROUPS = ("fallback", "race", "vote", "choose", "rate", "warm", "keep_raw")
 
 
@@ -40,6 +39,9 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     for name, tool in data.get("tools", {}).items():
         yield from ((("tools", name, kind), f"{kind} tools") for kind in _TOOL_KINDS if kind in tool)
         yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox",) if key in tool)
+    for name, store in data.get("stores", {}).items():
+        if "url" in store:
+            yield ("stores", name, "url"), "shared stores (`url`)"
     for name, model in data.get("models", {}).items():
         yield from ((("models", name, key), f"`{key}` of a model") for key in _GROUPS if key in model)
     for name, agent in data.get("agents", {}).items():
