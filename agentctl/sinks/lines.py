@@ -8,9 +8,12 @@ from agentctl.events import Event
 from agentctl.json import Json
 from agentctl.sinks.calls import OpenCalls
 from agentctl.sinks.neutral import neutral
-from agentctl.sinks.sentences import error_text, sentence, warning
+from agentctl.sinks.sentences import error_text, first_bit, sentence, warning
 from agentctl.sinks.tally import Tally
 from agentctl.sinks.wording import duration, tokens
+
+_WHOLE = 1024 * 1024
+"""Characters: results are told whole to those who want to know more."""
 
 
 class Lines(Protocol):
@@ -32,7 +35,7 @@ class LineProgress:
         self.calls = OpenCalls()
 
     def wants(self, type: str) -> bool:
-        if type in ("warning", "checkpoint.fallback", "sink.lost"):
+        if type in ("warning", "checkpoint.fallback", "sink.lost", "sandbox.violation", "sandbox.downgraded"):
             return True
         return self.verbose and type != "model.delta"
 
@@ -63,11 +66,20 @@ class LineProgress:
                 said = "from the tape" if data.get("recorded") else duration(data["seconds"])
                 return f"model {data['model']}: {tokens(data['usage'])}, {said}"
             case "tool.started" | "memo.hit" | "tool.ended":
-                return self.calls.add(event)
+                return self._call(event)
+            case "tool.output":
+                return f"{data['tool']} prints: {data['text'].rstrip()}"
             case "run.ended":
                 return self.tally.summary(event)
             case _:
                 return sentence(event)
+
+    def _call(self, event: Event) -> str | None:
+        ended = self.calls.add(event)
+        if ended is None:
+            return None
+        result = first_bit(ended.result, _WHOLE)
+        return f"{ended.said} → {result}" if result else ended.said
 
     def _step(self, data: Json) -> str:
         went = f", then {data['next']}" if data.get("next") else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import orjson
+
 from agentctl.events import Event
 from agentctl.json import Json
 from agentctl.sinks.neutral import one_line
@@ -24,13 +26,27 @@ def warning(event: Event) -> str | None:
         return f"the store failed, going on in memory: {one_line(str(event.data['error']), 200)}"
     if event.type == "sink.lost":
         return f"a sink is lost: {compact(event.data, 200)}"
+    if event.type in ("sandbox.violation", "sandbox.downgraded"):
+        return sentence(event)
     return None
 
 
-def tool_call(data: Json) -> str:
-    """`search_help {"query": "crash"}`."""
-    arguments = data.get("args")
-    return f"{data['tool']} {compact(arguments)}" if arguments else str(data["tool"])
+def tool_call(data: Json, longest: int = 80) -> str:
+    """`search_help {"query": "crash"}`, its arguments cut to `longest` characters."""
+    name, arguments = one_line(str(data["tool"]), 60), data.get("args")
+    return f"{name} {compact(arguments, longest)}" if arguments else name
+
+
+def first_bit(result: Json, longest: int) -> str:
+    """The beginning of a tool's result, harmless and on one line; empty when there is nothing to show."""
+    return compact(result, longest) if longest > 1 and result not in (None, "") else ""
+
+
+def whole(result: Json) -> str:
+    """All of a tool's result: a text as it is, anything else as indented JSON."""
+    if isinstance(result, str):
+        return result
+    return "" if result is None else orjson.dumps(result, option=orjson.OPT_INDENT_2).decode()
 
 
 def tool_outcome(data: Json, memo: Json = None) -> str:
@@ -54,8 +70,23 @@ def _message(error: Json) -> str:
 
 
 def _retry(data: Json) -> str:
+    name = data.get("tool") or data.get("name", "model")
+    return f"{name}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
+
+
+def _breaker(said: str) -> Callable[[Json], str]:
+    return lambda data: f"{data['tool']}: {said}{_facts(data)}"
+
+
+def _facts(data: Json) -> str:
+    """What else an event says, in short: ` (cooldown 60, failures 5)`."""
+    others = {
+        name: value for name, value in data.items() if name not in ("tool", "call") and value is not None
+    }
     return (
-        f"{data.get('name', 'model')}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
+        f" ({one_line(', '.join(f'{name} {compact(value, 60)}' for name, value in others.items()), 160)})"
+        if others
+        else ""
     )
 
 
@@ -63,12 +94,18 @@ _SENTENCES: dict[str, Callable[[Json], str]] = {
     "route.decided": lambda data: f"{data['router']} → {data['to']}",
     "model.retry": _retry,
     "tool.retry": _retry,
-    "tool.refused": lambda data: f"{data['tool']} refused: {data['reason']}",
+    "tool.refused": lambda data: f"{one_line(data['tool'], 60)} refused: {one_line(data['reason'], 200)}",
+    "breaker.opened": _breaker("too many failures, not called for a while"),
+    "breaker.half_open": _breaker("tried again, with one call"),
+    "breaker.closed": _breaker("works again"),
+    "breaker.refused": _breaker("not called, too many calls of it failed"),
+    "sandbox.violation": _breaker("stopped by its sandbox"),
+    "sandbox.downgraded": _breaker("runs with less protection than the file asks for"),
     "limit.reached": lambda data: (
         f"limit {data['limit']} reached: {_amount(data['used'])} of {_amount(data['allowed'])}"
     ),
     "context.trimmed": lambda data: f"{data['field']}: the {data['dropped']} oldest dropped",
-    "ask.answered": lambda data: f"answered: {compact(data['answer'])}",
+    "ask.answered": lambda data: f"{one_line(str(data['id']), 60)} answered: {compact(data['answer'])}",
 }
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from agentctl.events import Event
+from agentctl.sinks.block import Block, Line
 from agentctl.sinks.calls import OpenCalls
-from agentctl.sinks.neutral import neutral, one_line
-from agentctl.sinks.sentences import error_text, sentence, tool_call, warning
+from agentctl.sinks.neutral import neutral
+from agentctl.sinks.sentences import error_text, first_bit, sentence, tool_call, warning, whole
 from agentctl.sinks.tally import Tally
-from agentctl.sinks.wording import count, duration
+from agentctl.sinks.wording import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TAIL_LINES = 6
 _TAIL_CHARACTERS = 4000
+_NARROWEST = 20
+_INDENT = "    "
 _MARKS = {
     "ok": ("✓", "green"),
     "done": ("✓", "green"),
@@ -31,28 +33,14 @@ _MARKS = {
     "interrupted": ("■", "yellow"),
     "skipped": ("-", "dim"),
 }
-
-
-@dataclass(slots=True)
-class _Block:
-    """What is shown of the step that runs."""
-
-    node: str
-    kind: str
-    began: float
-    model: str = ""
-    tokens: int = 0
-    lines: list[tuple[str, str]] = field(default_factory=list)
-    """Text and style."""
-    words: list[str] = field(default_factory=list)
-    """What the model has streamed so far."""
+_TO_NOTICE = ("limit.reached", "tool.retry", "tool.refused", "breaker.opened", "breaker.refused")
 
 
 class TerminalProgress:
-    """A live view on stderr. Streamed words show while they come; what stays is a line for each step.
+    """A live view on stderr. What streams shows while it comes; what stays is a line for each step and tool call.
 
-    The answer itself goes to stdout when the turn is over, and is not said twice. `verbose` keeps the words;
-    `named` says the thread's id at the end.
+    The answer itself goes to stdout when the turn is over, and is not said twice. `verbose` keeps the words, whole
+    results and what tools print; `named` says the thread's id at the end.
     """
 
     def __init__(
@@ -64,12 +52,12 @@ class TerminalProgress:
         self.colour = colour
         self.tally = Tally()
         self.calls = OpenCalls()
-        self._block: _Block | None = None
+        self._block: Block | None = None
         self._console: Console | None = None
         self._live: Live | None = None
 
     def wants(self, type: str) -> bool:
-        return True
+        return self.verbose or type != "tool.output"
 
     def emit(self, event: Event) -> None:
         self.tally.add(event)
@@ -109,76 +97,106 @@ class TerminalProgress:
         self._print(f"{facts.graph} · {resumed}turn {facts.turn}", "dim")
         self._start_live()
 
+    # --- what happens ---
+
     def _step_started(self, event: Event) -> None:
-        if self._block is not None:
-            # A step inside a step: a line of the outer one.
-            self._block.lines.append((f"{one_line(event.path)} {event.data['kind']}", "dim"))
-            return
-        self._block = _Block(str(event.data["node"]), str(event.data["kind"]), time.monotonic())
+        if self._block is None:
+            self._block = Block.of(event)
+        else:
+            self._block.inside[event.path] = event
 
     def _step_ended(self, event: Event) -> None:
         block, data = self._block, event.data
-        if block is None or data["node"] != block.node:
+        if block is None:
+            return
+        mark, style = _MARKS.get(data["status"], ("·", ""))
+        if event.path != block.path:
+            self._step_inside_ended(block, event, mark)
             return
         self._block = None
-        mark, style = _MARKS.get(data["status"], ("·", ""))
-        self._print_styled((f"{mark} ", style), *self._facts(block, data["seconds"], data.get("next")))
-        for text, line_style in block.lines:
-            self._print(f"    {text}", line_style)
-        if self.verbose and block.words:
+        self._print_styled((f"{mark} ", style), *block.facts(data["seconds"], data.get("next")))
+        for line in block.lines:
+            self._screen().print(self._fitted(line), soft_wrap=True)
+        if self.verbose:
             self._print_words(block)
         if data.get("error"):
-            self._print(f"    {error_text(data['error'])}", "red")
+            self._print(f"{_INDENT}{error_text(data['error'])}", "red")
 
-    def _facts(self, block: _Block, seconds: float, next: str | None) -> list[tuple[str, str]]:
-        parts = [block.kind]
-        if block.model:
-            parts.append(one_line(block.model, 40))
-        if block.tokens:
-            parts.append(count(block.tokens, "token"))
-        parts.append(duration(seconds))
-        went = f" → {next}" if next and next != "end" else ""
-        return [(block.node, "bold"), ("  " + " · ".join(parts) + went, "dim")]
+    def _step_inside_ended(self, block: Block, event: Event, mark: str) -> None:
+        """A step of a nested graph: a line of the outer one."""
+        data = event.data
+        block.inside.pop(event.path, None)
+        failed = f": {error_text(data['error'])}" if data.get("error") else ""
+        text = f"{mark} {block.within(event.path)}{data['kind']} · {duration(data['seconds'])}{failed}"
+        block.lines.append(Line(text, "yellow" if failed else "dim"))
 
     def _happened(self, event: Event) -> None:
-        block = self._block
         if said := warning(event):
             self._print_styled(("warning: ", "bold yellow"), (said, ""))
-        elif event.type == "model.delta":
-            if block is not None:
-                block.words.append(str(event.data["text"]))
-        elif event.type == "model.started" and block is not None:
-            block.model = str(event.data["model"])
-            block.words = []
-        elif event.type == "model.ended" and block is not None:
-            block.tokens += event.data["usage"].get("input", 0) + event.data["usage"].get("output", 0)
-            if not self.verbose:
-                block.words = []
-        elif ended := self.calls.add(event):
-            self._note(ended, "dim" if event.data.get("ok", True) else "yellow")
-        elif event.type == "model.retry" and block is not None:
-            # The next try begins its answer anew.
-            block.words = []
-            self._note(sentence(event) or "", "yellow")
+        elif event.type.startswith("model."):
+            self._model(event)
+        elif event.type in ("tool.started", "memo.hit", "tool.ended"):
+            self._call(event)
+        elif event.type == "tool.output":
+            self._output(event)
         elif event.type == "route.decided" and not self.verbose:
             return
         elif said := sentence(event):
-            self._note(
-                said, "yellow" if event.type in ("limit.reached", "tool.retry", "tool.refused") else "dim"
-            )
+            self._note(event, said, "yellow" if event.type in _TO_NOTICE else "dim")
 
-    def _note(self, text: str, style: str) -> None:
+    def _model(self, event: Event) -> None:
+        block, data = self._block, event.data
+        if block is None:
+            return
+        match event.type:
+            case "model.delta":
+                block.hear(event.path, str(data["text"]))
+            case "model.started":
+                block.model = str(data["model"])
+                block.forget(event.path)
+            case "model.ended":
+                block.tokens += data["usage"].get("input", 0) + data["usage"].get("output", 0)
+                if not self.verbose:
+                    block.forget(event.path)
+            case "model.retry":
+                # The next try begins its answer anew.
+                block.forget(event.path)
+                self._note(event, sentence(event) or "", "yellow")
+
+    def _call(self, event: Event) -> None:
+        width = self._width()
+        ended = self.calls.add(event, max(12, width // 3))
+        if ended is None:
+            return
+        style = "dim" if ended.is_good else "yellow"
+        if self.verbose:
+            self._note(event, ended.said, style)
+            self._note_whole(whole(ended.result), style)
+        else:
+            bit = first_bit(ended.result, width)
+            self._note(event, f"{ended.said} → {bit}" if bit else ended.said, style)
+
+    def _output(self, event: Event) -> None:
+        tool, text = event.data["tool"], str(event.data["text"])
+        for line in text.rstrip("\n").split("\n"):
+            self._note(event, f"{tool} prints: {line}", "dim", cut=False)
+
+    def _note(self, event: Event, text: str, style: str, *, cut: bool = True) -> None:
         """A line under the step that runs, or on its own between steps."""
         if self._block is None:
             self._print(f"  {text}", style)
         else:
-            self._block.lines.append((text, style))
+            self._block.lines.append(Line(self._block.within(event.path) + text, style, cut))
+
+    def _note_whole(self, text: str, style: str) -> None:
+        if self._block is not None:
+            self._block.lines += [Line(f"  {line}", style, cut=False) for line in text.splitlines()]
 
     def _end(self, event: Event) -> None:
         self.stop()
         mark, style = _MARKS.get(event.data["status"], ("·", ""))
         said = self.tally.summary(event, named=self.named)
-        if len(said) + 2 > self._screen().width:
+        if len(said) + 2 > self._width():
             # A thread's id broken in two cannot be copied.
             said = said.replace(" · thread ", "\n  thread ")
         self._screen().print(self._text((f"{mark} ", style), (said, "dim")))
@@ -212,6 +230,9 @@ class TerminalProgress:
             )
         return self._console
 
+    def _width(self) -> int:
+        return max(_NARROWEST, self._screen().width)
+
     def _print(self, text: str, style: str = "") -> None:
         self._print_styled((text, style))
 
@@ -223,34 +244,47 @@ class TerminalProgress:
 
         return Text.assemble(*((neutral(text), style) for text, style in parts))
 
-    def _print_words(self, block: _Block) -> None:
-        for line in neutral("".join(block.words)).strip().splitlines():
-            self._print(f"    {line}", "dim")
+    def _fitted(self, line: Line) -> Text:
+        text = self._text((_INDENT + line.text, line.style))
+        if line.cut:
+            text.truncate(self._width(), overflow="ellipsis")
+        return text
+
+    def _print_words(self, block: Block) -> None:
+        for path in block.words:
+            where = block.within(path)
+            for line in neutral(block.said(path)).strip().splitlines():
+                self._print(f"{_INDENT}{where}{line}", "dim")
 
     def _picture(self) -> RenderableType:
-        """What is live: the step, its newest lines, its calls under way and the end of its words."""
+        """What is live: the step, its newest lines, what is under way inside it and the end of its words."""
         from rich.console import Group
 
         block = self._block
         if block is None:
             return Group()
-        now = time.monotonic()
-        frame = _FRAMES[int(now * 10) % len(_FRAMES)]
-        rows = [self._text((f"{frame} ", "cyan"), *self._facts(block, now - block.began, None))]
-        rows += [self._text((f"    {text}", style)) for text, style in block.lines[-_TAIL_LINES:]]
+        frame = _FRAMES[int(time.monotonic() * 10) % len(_FRAMES)]
+        rows = [self._text((f"{frame} ", "cyan"), *block.facts(time.monotonic() - block.began, None))]
+        rows += [self._text((_INDENT + line.text, line.style)) for line in block.lines[-_TAIL_LINES:]]
         rows += [
-            self._text((f"    {frame} {tool_call(call.data)} · {duration(time.time() - call.time)}", ""))
-            for call in self.calls.under_way()[-_TAIL_LINES:]
+            self._text((f"{_INDENT}{frame} {said}", "")) for said in self._under_way(block)[-_TAIL_LINES:]
         ]
         for row in rows:
             row.no_wrap, row.overflow = True, "ellipsis"
         return Group(*rows, *self._tail(block))
 
-    def _tail(self, block: _Block) -> list[Text]:
-        """The last lines of what the model has said so far, as wide as the screen."""
-        words = "".join(block.words)[-_TAIL_CHARACTERS:].strip()
+    def _under_way(self, block: Block) -> list[str]:
+        steps = [f"{block.within(step.path)}{step.data['kind']}" for step in list(block.inside.values())]
+        longest, now = max(12, self._width() // 2), time.time()
+        return steps + [
+            f"{block.within(call.path)}{tool_call(call.data, longest)} · {duration(now - call.time)}"
+            for call in self.calls.under_way()
+        ]
+
+    def _tail(self, block: Block) -> list[Text]:
+        """The last lines of what a model has said so far, as wide as the screen."""
+        words = block.said(block.speaking)[-_TAIL_CHARACTERS:].strip()
         if not words:
             return []
-        console = self._screen()
-        lines = self._text((words, "dim")).wrap(console, max(20, console.width - 4))
-        return [self._text(("    ", "")).append_text(line) for line in list(lines)[-_TAIL_LINES:]]
+        lines = self._text((words, "dim")).wrap(self._screen(), max(_NARROWEST, self._screen().width - 4))
+        return [self._text((_INDENT, "")).append_text(line) for line in list(lines)[-_TAIL_LINES:]]
