@@ -22,6 +22,7 @@ from agentctl.messages import ChatReply, ChatRequest, ToolCall, Usage
 from agentctl.spec.document import document_from_texts
 from agentctl.store.memory import MemoryThreadStore
 from agentctl.store.protocols import ThreadStore
+from agentctl.tools.breaker import ToolBreakers
 from agentctl.tools.call import Answered, Call, ToolCaller
 
 Json = Any
@@ -69,9 +70,10 @@ class Desk:
     clock: float = 1_000_000.0
     price: float | None = 0.0
     memo: Any = None
+    breakers: ToolBreakers | None = None
 
     def __post_init__(self) -> None:
-        self.caller = ToolCaller(self._work, self.memo)
+        self.caller = ToolCaller(self._work, self.memo, breakers=self.breakers)
 
     @property
     def ask(self) -> Callable[[Question], Awaitable[Json]] | None:
@@ -101,7 +103,7 @@ class Desk:
         return await result if asyncio.iscoroutine(result) else result
 
     async def open_breakers(self, tools: Sequence[ToolPlan]) -> Collection[str]:
-        return ()
+        return () if self.breakers is None else await self.breakers.refusing(tools)
 
     def code_digest(self, tool: ToolPlan) -> str:
         return "code"
