@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from agentctl import units
 from agentctl.errors import StoreError, UsageError
 from agentctl.store.breakers import DiskBreakers
 from agentctl.store.memo import DiskMemo
@@ -13,7 +14,9 @@ from agentctl.store.threads import DiskThreadStore, Durability
 
 NAME = ".agentctl"
 MEMO_SIZE = 256 * 1024**2
-"""Bytes."""
+"""Bytes, unless MEMO_SIZE_VARIABLE says otherwise."""
+MEMO_SIZE_VARIABLE = "AGENTCTL_MEMO_SIZE"
+SMALLEST_MEMO = 1024**2
 
 
 def find_store(start: Path) -> Path | None:
@@ -61,10 +64,24 @@ def open_thread_store(folder: Path, *, durability: Durability = "normal") -> Dis
 
 
 def open_memo(
-    folder: Path, *, size_limit: int = MEMO_SIZE, on_trouble: Callable[[StoreError], None] | None = None
+    folder: Path, *, size_limit: int | None = None, on_trouble: Callable[[StoreError], None] | None = None
 ) -> DiskMemo:
     """The memo kept in a store's folder; `on_trouble` hears when its files fail, which is never a run's end."""
-    return DiskMemo(folder.absolute(), size_limit=size_limit, on_trouble=on_trouble)
+    return DiskMemo(folder.absolute(), size_limit=size_limit or memo_size(), on_trouble=on_trouble)
+
+
+def memo_size() -> int:
+    """The bytes that a memo may take: AGENTCTL_MEMO_SIZE, as in `1GB`, or 256 MB. Raises UsageError."""
+    said = os.environ.get(MEMO_SIZE_VARIABLE)
+    if not said:
+        return MEMO_SIZE
+    try:
+        size = units.size(said)
+    except ValueError as error:
+        raise UsageError(f"{MEMO_SIZE_VARIABLE}: {error}") from error
+    if size < SMALLEST_MEMO:
+        raise UsageError(f"{MEMO_SIZE_VARIABLE}: `{said}` is too small for a memo; write 1MB or more")
+    return size
 
 
 def open_breakers(folder: Path) -> DiskBreakers:

@@ -56,7 +56,8 @@ class Answered(NamedTuple):
     age: float | None = None
     saved: float | None = None
     key: str = ""
-    """Of a hit."""
+    """Of a hit, as `stored` is: Unix seconds."""
+    stored: float = 0.0
     missed: Marks | None = None
     """Of a call that was made though it might have been remembered: what `agentctl cache why` needs."""
 
@@ -65,7 +66,8 @@ class Answered(NamedTuple):
         """What the tape keeps beside the value."""
         if self.age is not None:
             saved = round(self.saved or 0.0, 4)
-            return {"memo": {"age": round(self.age, 3), "saved": saved, "key": self.key}}
+            stored = round(self.stored, 3)
+            return {"memo": {"age": round(self.age, 3), "saved": saved, "key": self.key, "stored": stored}}
         return {} if self.missed is None else {"missed": self.missed}
 
 
@@ -249,7 +251,7 @@ def _read(call: Call) -> Json:
 
 
 def _remembered(entry: MemoEntry, key: str) -> Answered:
-    return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds, key)
+    return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds, key, entry.stored)
 
 
 def _checked(tool: ToolPlan, value: Json) -> Json:
