@@ -44,6 +44,7 @@ from agentctl.tools.command import CommandTools
 from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
 from agentctl.tools.mcp import McpTools
+from agentctl.tools.printed import told
 from agentctl.tools.store import StoreTools
 from agentctl.tools.worker import PythonCall, WorkerPool
 
@@ -236,14 +237,19 @@ class LiveWorld:
         tool, function = call.tool, work.function
         spec = PythonCall(function.file, function.name, function.folder, work.setup, self.code_digest(tool))
         pool = self._in_process if work.in_process else self._workers
-        return await pool.call(
-            spec,
-            call.arguments,
-            timeout=tool.timeout,
-            max_result=tool.max_result,
-            idempotency_key=call.idempotency_key if function.accepts_key else None,
-            context=call.context,
-        )
+        printed = told(call.tell)
+        try:
+            return await pool.call(
+                spec,
+                call.arguments,
+                timeout=tool.timeout,
+                max_result=tool.max_result,
+                idempotency_key=call.idempotency_key if function.accepts_key else None,
+                context=call.context,
+                on_output=printed.add,
+            )
+        finally:
+            printed.end()
 
     def _settings(self, model: ModelPlan) -> ModelSettings:
         return ModelSettings(

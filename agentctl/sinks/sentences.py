@@ -9,7 +9,7 @@ import orjson
 from agentctl.events import Event
 from agentctl.json import Json
 from agentctl.sinks.neutral import one_line
-from agentctl.sinks.wording import compact, duration
+from agentctl.sinks.wording import compact, count, duration
 
 
 def sentence(event: Event) -> str | None:
@@ -74,20 +74,16 @@ def _retry(data: Json) -> str:
     return f"{name}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
 
 
-def _breaker(said: str) -> Callable[[Json], str]:
-    return lambda data: f"{data['tool']}: {said}{_facts(data)}"
+def _who(data: Json) -> str:
+    return f"{data['tool']}: " if "tool" in data else ""
 
 
 def _facts(data: Json) -> str:
-    """What else an event says, in short: ` (cooldown 60, failures 5)`."""
-    others = {
-        name: value for name, value in data.items() if name not in ("tool", "call") and value is not None
-    }
-    return (
-        f" ({one_line(', '.join(f'{name} {compact(value, 60)}' for name, value in others.items()), 160)})"
-        if others
-        else ""
-    )
+    """What else an event says, in short: `: it took more than 64 MB`, else ` (what memory, limit 64)`."""
+    if said := data.get("said") or data.get("message"):
+        return f": {error_text(said)}"
+    others = [f"{name} {compact(value, 60)}" for name, value in data.items() if name not in ("tool", "call")]
+    return f" ({one_line(', '.join(others), 160)})" if others else ""
 
 
 _SENTENCES: dict[str, Callable[[Json], str]] = {
@@ -95,12 +91,19 @@ _SENTENCES: dict[str, Callable[[Json], str]] = {
     "model.retry": _retry,
     "tool.retry": _retry,
     "tool.refused": lambda data: f"{one_line(data['tool'], 60)} refused: {one_line(data['reason'], 200)}",
-    "breaker.opened": _breaker("too many failures, not called for a while"),
-    "breaker.half_open": _breaker("tried again, with one call"),
-    "breaker.closed": _breaker("works again"),
-    "breaker.refused": _breaker("not called, too many calls of it failed"),
-    "sandbox.violation": _breaker("stopped by its sandbox"),
-    "sandbox.downgraded": _breaker("runs with less protection than the file asks for"),
+    "breaker.opened": lambda data: (
+        f"{data['tool']}: {count(data['failures'], 'failure')} in a row, so it is not called for "
+        f"{duration(data['cooldown'])}; the last: {error_text(data['error'])}"
+    ),
+    "breaker.half_open": lambda data: f"{data['tool']}: tried again with one call",
+    "breaker.closed": lambda data: f"{data['tool']}: works again, its breaker is closed",
+    "breaker.refused": lambda data: (
+        f"{data['tool']}: not called, it failed too often; tried again in {duration(data['retry_in'])}"
+    ),
+    "sandbox.violation": lambda data: f"{data['tool']}: stopped by its sandbox{_facts(data)}",
+    "sandbox.downgraded": lambda data: (
+        f"{_who(data)}runs with less protection than the file asks for{_facts(data)}"
+    ),
     "limit.reached": lambda data: (
         f"limit {data['limit']} reached: {_amount(data['used'])} of {_amount(data['allowed'])}"
     ),

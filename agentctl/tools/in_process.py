@@ -18,6 +18,7 @@ from types import ModuleType
 
 from agentctl.json import Json, decode
 from agentctl.spec.python_source import module_file
+from agentctl.tools.printed import heard
 from agentctl.tools.worker import PythonCall, PythonToolError, failed, timed_out, with_ours
 from agentctl.tools.worker_main import Unsaid, encode_result, failure
 
@@ -44,6 +45,7 @@ class InProcessTools:
         max_result: int,
         idempotency_key: str | None = None,
         context: Json = None,
+        on_output: Callable[[str], None] | None = None,
     ) -> Json:
         """As WorkerPool.call. The result is a copy of what the function returned. Raises PythonToolError."""
         module = await self._module(spec)
@@ -52,7 +54,8 @@ class InProcessTools:
             raise PythonToolError("tool_unavailable", f"the module has no `{spec.function}`")
         try:
             async with asyncio.timeout(timeout) as limit:
-                value = await _run(function, with_ours(arguments, idempotency_key, context))
+                with heard(on_output):
+                    value = await _run(function, with_ours(arguments, idempotency_key, context))
             return decode(encode_result(value, max_result))
         except Unsaid as error:
             raise failed(decode(failure("unsaid", error))) from None

@@ -65,7 +65,7 @@ class WorkerProcess:
         finally:
             theirs.close()
             os.close(printed)
-        self._on_output = on_output
+        self.on_output = on_output
         self._text = getincrementaldecoder("utf-8")("replace")
         self._tail = b""
         self._channel = _Channel()
@@ -133,8 +133,8 @@ class WorkerProcess:
         try:
             while data := os.read(self._output, 65536):
                 self._tail = (self._tail + data)[-_TAIL:]
-                if self._on_output is not None:
-                    self._on_output(self._text.decode(data))
+                if self.on_output is not None:
+                    self.on_output(self._text.decode(data))
             self._close_output()
         except BlockingIOError:
             return

@@ -86,11 +86,13 @@ class WorkerPool:
         max_result: int,
         idempotency_key: str | None = None,
         context: Json = None,
+        on_output: Callable[[str], None] | None = None,
     ) -> Json:
         """The function's result as JSON, at most `max_result` bytes. Raises PythonToolError.
 
         `timeout` in seconds. When it runs out, or the caller is cancelled, the worker is killed with everything
-        it started. The key and the context are given to the function only when they are not None.
+        it started. The key and the context are given to the function only when they are not None. `on_output` is
+        given what is printed during the call, in the place of the pool's own.
         """
         request = {
             "function": spec.function,
@@ -98,6 +100,7 @@ class WorkerPool:
             "max_result": max_result,
         }
         worker = await self._take(spec)
+        worker.on_output = on_output or self._on_output
         try:
             async with asyncio.timeout(timeout):
                 letter, body = await worker.ask(request, max_result)
@@ -173,6 +176,7 @@ class WorkerPool:
 
     def _give_back(self, spec: PythonCall, worker: WorkerProcess) -> None:
         self._busy.discard(worker)
+        worker.on_output = self._on_output
         if self._closed or not worker.is_ready:
             self._begin_end(worker)
             return
