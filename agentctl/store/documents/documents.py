@@ -15,7 +15,7 @@ from agentctl.errors import StoreError, UsageError
 from agentctl.json import Json, digest, unsayable
 from agentctl.messages import Usage
 from agentctl.store.documents.files import DocumentFiles
-from agentctl.store.documents.table import Document, DocumentTable, Embedding, Hit, Vectors
+from agentctl.store.documents.table import Document, DocumentTable, Embedding, Hit, Vectors, other_embedding
 from agentctl.store.documents.texts import passages
 from agentctl.store.documents.vectors import packed
 
@@ -86,6 +86,11 @@ class Documents:
         # one thread for each connection: a search goes on while another task's add waits for the disk
         self._reader = ThreadPoolExecutor(1, "documents-read")
         self._writer = ThreadPoolExecutor(1, "documents-write")
+
+    @property
+    def folder(self) -> Path:
+        """Where the databases are."""
+        return self._files.folder
 
     async def add(
         self, drafts: Sequence[Draft], *, tenant: str = "", charge: Charge | None = None
@@ -159,6 +164,10 @@ class Documents:
         if not question.strip():
             return None
         [vector] = await self._embedder.embed([_kept(question)], charge)
+        before = await self._read(tenant, lambda table: table.embedding(), None)
+        now = Embedding(self._embedder.identity, len(vector))
+        if before not in (None, now):
+            raise other_embedding(before, now)
         return packed(vector)
 
     async def _embed_the_rest(self, tenant: str, charge: Charge) -> None:
@@ -181,7 +190,7 @@ class Documents:
             await self._write(tenant, lambda table: table.forget_vectors(before))
             return
         raise StoreError(
-            f"the store in {self._files.folder} was embedded by {before.model} ({before.dimensions} dimensions), "
+            f"the store in {self.folder} was embedded by {before.model} ({before.dimensions} dimensions), "
             f"and the file says {self._embedder.identity}",
             hint=f"go back to that one, or run once with {REEMBED}=1 to embed every document anew",
         )

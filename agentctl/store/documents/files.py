@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from agentctl.errors import StoreError, UsageError
 from agentctl.store.disk import DamagedStore, wal_of
-from agentctl.store.documents.database import connect, create, errors
+from agentctl.store.documents.database import PATIENCE, connect, create, errors
 from agentctl.store.documents.table import SCHEMA, DocumentTable
 from agentctl.store.wal import is_damaged
 
@@ -97,7 +97,7 @@ class _Connections:
         return self._opened(tenant, path)
 
     def _opened(self, tenant: str, path: Path) -> DocumentTable:
-        table = DocumentTable(connect(path))
+        table = DocumentTable(connect(path, patience=PATIENCE))
         try:
             with errors(path):
                 if table.fact(_TENANT) is None:

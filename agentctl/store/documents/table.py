@@ -210,10 +210,7 @@ class DocumentTable:
             said = encode({"model": embedding.model, "dimensions": embedding.dimensions}).decode()
             self._connection.execute("INSERT INTO meta (name, value) VALUES ('embedding', ?)", (said,))
         elif before != embedding:
-            raise StoreError(
-                f"its vectors are of {before.model} ({before.dimensions} dimensions), "
-                f"and {embedding.model} gave {embedding.dimensions}"
-            )
+            raise other_embedding(before, embedding)
 
     def _insert(self, document: Document, vectors: Vectors | None) -> None:
         self._connection.execute(
@@ -248,6 +245,15 @@ class DocumentTable:
     def _one(self, question: str, *values: apsw.SQLiteValue) -> Json:
         """The first row, or None."""
         return self._connection.execute(question, values).fetchone()
+
+
+def other_embedding(before: Embedding, now: Embedding) -> StoreError:
+    """What to raise when vectors of two kinds would meet."""
+    return StoreError(
+        f"the vectors of the store are of {before.model} ({before.dimensions} dimensions), "
+        f"and {now.model} gave {now.dimensions}",
+        hint="go back to the settings they were made with, or move the store away to begin anew",
+    )
 
 
 def _document(row: Sequence[Json]) -> Document:
