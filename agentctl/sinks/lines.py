@@ -16,6 +16,17 @@ _WHOLE = 1024 * 1024
 """Characters: results are told whole to those who want to know more."""
 
 
+_ALWAYS = (
+    "warning",
+    "checkpoint.fallback",
+    "sink.lost",
+    "sandbox.violation",
+    "sandbox.downgraded",
+    "breaker.opened",
+)
+"""What a person must hear of, however quiet things are."""
+
+
 class Lines(Protocol):
     """What takes the lines: a text stream, or what stands before one."""
 
@@ -35,7 +46,7 @@ class LineProgress:
         self.calls = OpenCalls()
 
     def wants(self, type: str) -> bool:
-        if type in ("warning", "checkpoint.fallback", "sink.lost", "sandbox.violation", "sandbox.downgraded"):
+        if type in _ALWAYS:
             return True
         return self.verbose and type != "model.delta"
 

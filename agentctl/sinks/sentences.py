@@ -26,7 +26,7 @@ def warning(event: Event) -> str | None:
         return f"the store failed, going on in memory: {one_line(str(event.data['error']), 200)}"
     if event.type == "sink.lost":
         return f"a sink is lost: {compact(event.data, 200)}"
-    if event.type in ("sandbox.violation", "sandbox.downgraded"):
+    if event.type in ("sandbox.violation", "sandbox.downgraded", "breaker.opened"):
         return sentence(event)
     return None
 

@@ -33,7 +33,7 @@ _MARKS = {
     "interrupted": ("■", "yellow"),
     "skipped": ("-", "dim"),
 }
-_TO_NOTICE = ("limit.reached", "tool.retry", "tool.refused", "breaker.opened", "breaker.refused")
+_TO_NOTICE = ("limit.reached", "tool.retry", "tool.refused", "breaker.refused")
 
 
 class TerminalProgress:

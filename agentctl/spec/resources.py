@@ -38,8 +38,25 @@ class Retry(Part, frozen=True):
 class Breaker(Part, frozen=True):
     """When to stop calling what keeps failing."""
 
-    failures: Annotated[Count | UnsetType, doc("Failures in a row that open it.", 3)] = UNSET
-    cooldown: Annotated[Pause | UnsetType, doc("How long it stays open.", "60s")] = UNSET
+    failures: Annotated[
+        Count | UnsetType,
+        doc(
+            "Calls that fail in a row, each with its retries, until it opens: a timeout, a tool that is not to be "
+            "had, 408, 429, 5xx, an exception or exit code. A 404 or another refusal is an answer of a healthy "
+            "server.",
+            3,
+            default=5,
+        ),
+    ] = UNSET
+    cooldown: Annotated[
+        Pause | UnsetType,
+        doc(
+            "How long it stays open: the tool is hidden from models, and a call of it is `tool_unavailable`. Then one "
+            "call tries it, among all processes.",
+            "60s",
+            default="60s",
+        ),
+    ] = UNSET
 
 
 class EnvVar(Part, frozen=True):
