@@ -20,6 +20,8 @@ class Line:
     text: str
     style: str
     cut: bool = True
+    is_live: bool = True
+    """Shown while the step runs: whole results are not, they would push all else out."""
 
 
 @dataclass(slots=True)

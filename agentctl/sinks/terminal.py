@@ -190,7 +190,9 @@ class TerminalProgress:
 
     def _note_whole(self, text: str, style: str) -> None:
         if self._block is not None:
-            self._block.lines += [Line(f"  {line}", style, cut=False) for line in text.splitlines()]
+            self._block.lines += [
+                Line(f"  {line}", style, cut=False, is_live=False) for line in text.splitlines()
+            ]
 
     def _end(self, event: Event) -> None:
         self.stop()
@@ -265,7 +267,8 @@ class TerminalProgress:
             return Group()
         frame = _FRAMES[int(time.monotonic() * 10) % len(_FRAMES)]
         rows = [self._text((f"{frame} ", "cyan"), *block.facts(time.monotonic() - block.began, None))]
-        rows += [self._text((_INDENT + line.text, line.style)) for line in block.lines[-_TAIL_LINES:]]
+        newest = [line for line in block.lines if line.is_live][-_TAIL_LINES:]
+        rows += [self._text((_INDENT + line.text, line.style)) for line in newest]
         rows += [
             self._text((f"{_INDENT}{frame} {said}", "")) for said in self._under_way(block)[-_TAIL_LINES:]
         ]

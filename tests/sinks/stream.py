@@ -34,12 +34,19 @@ def model_call(events: EventStream, step: int, *words: str, recorded: bool = Fal
 
 def tool_call(events: EventStream, step: int, tool: str, args: Any, **ended: Any) -> None:
     place = (step, str(step))
-    memo = ended.pop("hit", None)
-    events.publish("tool.started", *place, tool=tool, args=args)
+    memo, call = ended.pop("hit", None), ended.pop("call", "1.1")
+    events.publish("tool.started", *place, tool=tool, call=call, args=args)
     if memo:
-        events.publish("memo.hit", *place, tool=tool, **memo)
-    shown = {"ok": True, "seconds": 0.22, "recorded": False, "memo": bool(memo), "error": None, **ended}
-    events.publish("tool.ended", *place, tool=tool, **shown)
+        events.publish("memo.hit", *place, tool=tool, call=call, **memo)
+    shown = {
+        "ok": True,
+        "seconds": 0.22,
+        "recorded": False,
+        "memo": bool(memo),
+        "result": None,
+        "error": None,
+    }
+    events.publish("tool.ended", *place, tool=tool, call=call, **{**shown, **ended})
 
 
 def step(events: EventStream, number: int, node: str, kind: str, **ended: Any) -> None:
