@@ -191,7 +191,9 @@ class TerminalProgress:
     def _note_whole(self, text: str, style: str) -> None:
         if self._block is not None:
             self._block.lines += [
-                Line(f"  {line}", style, cut=False, is_live=False) for line in text.splitlines()
+                Line(f"  {line}", style, cut=False, is_live=False)
+                for line in text.split("\n")
+                if line.strip()
             ]
 
     def _end(self, event: Event) -> None:

@@ -88,14 +88,14 @@ def test_nothing_of_a_tool_steers_the_terminal(verbose: bool) -> None:
         ):
             told(type, **data)(events)
 
-    for written in (StringIO(),):
-        view = TerminalProgress(written, verbose=verbose, colour=False)
-        view._console = Console(file=written, force_terminal=True, color_system=None, width=200)
-        play(stream(view), evil)
-        left = _ESCAPES.sub("", written.getvalue().replace("\x1b[?25l", "").replace("\x1b[?25h", ""))
-        assert "\x1b[2J" not in written.getvalue()
-        assert not set(left) & set("\x1b\x07\x9b\u202e")
-        assert left.count(PICTURED) >= (8 if verbose else 6)
+    written = StringIO()
+    view = TerminalProgress(written, verbose=verbose, colour=False)
+    view._console = Console(file=written, force_terminal=True, color_system=None, width=200)
+    play(stream(view), evil)
+    assert "\x1b[2J" not in written.getvalue()
+    left = _ESCAPES.sub("", written.getvalue())
+    assert not set(left) & set("\x1b\x07\x9b\u202e")
+    assert left.count(PICTURED) >= (8 if verbose else 6)
     log = "\n".join(in_log(evil, verbose=verbose))
     assert not set(log) & set("\x1b\x07\x9b\u202e\r")
 
@@ -124,11 +124,6 @@ def test_calls_of_one_reply_are_told_apart_though_the_tool_is_the_same() -> None
         ("tool.refused", {"reason": "a person rejected it"}, "search refused: a person rejected it"),
         ("ask.answered", {"id": "pay@1.1.1", "answer": "approve"}, "pay@1.1.1 answered: approve"),
         (
-            "breaker.opened",
-            {"failures": 5, "cooldown": 60.0, "error": "it is down"},
-            "search: 5 failures in a row, so it is not called for 1m00s; the last: it is down",
-        ),
-        (
             "breaker.refused",
             {"retry_in": 12.0},
             "search: not called, it failed too often; tried again in 12.0s",
@@ -143,10 +138,16 @@ def test_what_happens_around_a_call_is_a_line(type: str, data: Any, said: str) -
     assert in_log(told(type, **data), verbose=False) == []
 
 
-@pytest.mark.parametrize("type", ["sandbox.violation", "sandbox.downgraded"])
-def test_what_a_sandbox_says_is_heard_by_everyone(type: str) -> None:
-    happen = told(type, what="memory", said="it took more than 64 MB")
-    [line] = in_log(happen, verbose=False)
+@pytest.mark.parametrize(
+    ("type", "data"),
+    [
+        ("sandbox.violation", {"what": "memory", "said": "it took more than 64 MB"}),
+        ("sandbox.downgraded", {"said": "it took more than 64 MB"}),
+        ("breaker.opened", {"failures": 5, "cooldown": 60.0, "error": "it took more than 64 MB"}),
+    ],
+)
+def test_what_a_sandbox_says_and_that_a_breaker_opens_is_heard_by_everyone(type: str, data: Any) -> None:
+    [line] = in_log(told(type, **data), verbose=False)
     assert line.startswith("warning: search: ")
     assert line.endswith(": it took more than 64 MB")
 
