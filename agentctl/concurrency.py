@@ -102,10 +102,13 @@ class _Landing(Generic[V]):
         return cast(V, self._found)
 
 
-async def side_by_side(works: Sequence[Callable[[], Awaitable[T]]], limit: int) -> list[T | BaseException]:
+async def side_by_side(
+    works: Sequence[Callable[[], Awaitable[T]]], limit: int, *, apart: bool = False
+) -> list[T | BaseException]:
     """Run all works, at most `limit` (>= 1) at a time; results in the order of `works`, errors among them.
 
-    No task per item: `limit` workers take the next work each, and a single worker is the caller itself.
+    No task per item: `limit` workers take the next work each, and a single worker is the caller itself, unless they
+    must be `apart` from it, so that they can be cancelled alone.
     When the caller is cancelled, what is running is cancelled and awaited, and the rest never begins.
     """
     if limit < 1:
@@ -113,9 +116,9 @@ async def side_by_side(works: Sequence[Callable[[], Awaitable[T]]], limit: int) 
     results: list[T | BaseException | None] = [None] * len(works)
     numbered = iter(enumerate(works))
     workers = min(limit, len(works))
-    if workers == 1:
+    if workers == 1 and not apart:
         await _take_turns(numbered, results)
-    elif workers > 1:
+    elif workers:
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(_take_turns(numbered, results))

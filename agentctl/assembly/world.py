@@ -18,8 +18,10 @@ from agentctl.engine.world import Ask, OnRetry
 from agentctl.errors import CannotRun, StoreError
 from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import (
+    AgentWork,
     CommandWork,
     Graph,
+    GraphWork,
     HttpWork,
     McpWork,
     ModelPlan,
@@ -84,7 +86,8 @@ class LiveWorld:
         )
         self._memo = memo
         self._secret = secret
-        self._code: dict[str, str] = {}
+        self._code: dict[int, str] = {}
+        """By the tool itself: two files may each have one of that name."""
         self._breaker_keys: dict[str, str] = {}
         self.ask: Ask | None = None
 
@@ -152,9 +155,9 @@ class LiveWorld:
 
     def code_digest(self, tool: ToolPlan) -> str:
         """See engine.World; read once, as a worker reads the code once."""
-        known = self._code.get(tool.name)
+        known = self._code.get(id(tool))
         if known is None:
-            known = self._code[tool.name] = self._digest(tool.work)
+            known = self._code[id(tool)] = self._digest(tool.work)
         return known
 
     def now(self) -> float:
@@ -198,6 +201,8 @@ class LiveWorld:
                 return ""  # a server's code is its own
             case McpWork(identity=identity):
                 return digest(list(identity))
+            case GraphWork() | AgentWork():
+                raise AssertionError("the engine does what is nested")
             case None:
                 raise AssertionError("a replay calls nothing")
             case _:
@@ -228,6 +233,8 @@ class LiveWorld:
                 return await self._store_tools.call(work, call)
             case McpWork():
                 return await self._mcp.call(work, call)
+            case GraphWork() | AgentWork():
+                raise AssertionError("the engine does what is nested")
             case None:
                 raise AssertionError("a replay calls nothing")
             case _:

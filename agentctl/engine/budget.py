@@ -1,20 +1,23 @@
-"""What a turn has used, against what it may use."""
+"""What a turn, or a part of it that runs beside others, has used, against what the turn may use."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agentctl.engine.signals import LimitReached
-from agentctl.graph.plan import AgentNode, LimitPlan, Node, ToolNode
+from agentctl.graph.plan import AskNode, LimitPlan, Node, SetNode
 from agentctl.json import Json
 from agentctl.messages import Usage
 
 
 @dataclass(slots=True)
 class Budget:
-    """Counters of one turn."""
+    """Counters of one turn; or of a part of it, which counts towards the turn and is bounded by what that has left."""
 
     limits: LimitPlan
+    whole: Budget | None = None
+    """Of what this is a part."""
     reserved: bool = False
     """Whether a part of tokens, cost and time is held back for `on_limit`."""
     nodes: int = 0
@@ -29,30 +32,41 @@ class Budget:
     """Those of the tool calls that a model of some tier asked for."""
     visits: dict[str, int] = field(default_factory=dict)
     calls_of: dict[str, int] = field(default_factory=dict)
+    memo_hits: int = 0
+    is_last: bool = False
+    """Whether `on_limit` runs, with all that is inside it: outside `recursion`, which it has once more for itself."""
+    nodes_of_last: int = 0
     under_way: dict[str, str] = field(default_factory=dict)
     """Tools that are being called, by the key of the place."""
 
     @classmethod
     def for_graph(cls, limits: LimitPlan, last: Node | None) -> Budget:
         """A fresh budget; only a last node that costs something has a reserve held back for it."""
-        return cls(limits, reserved=isinstance(last, AgentNode | ToolNode))
+        return cls(limits, reserved=last is not None and not isinstance(last, SetNode | AskNode))
+
+    def part(self) -> Budget:
+        """Counters for what runs beside other work."""
+        return Budget(self.limits, self, under_way=self.under_way)
 
     def begin(self, node: Node) -> int:
-        """Count a node run and return which visit it is. Raises LimitReached."""
-        limits = self.limits
-        if self.nodes >= limits.recursion:
-            raise LimitReached("recursion", self.nodes, limits.recursion)
-        visit = self.visits.get(node.name, 0) + 1
+        """Count a node run of the root graph and return which visit it is. Raises LimitReached."""
+        visit = self.begin_nested(node, self.visits)
+        self.step_tokens = self.step_tool_calls = 0
+        return visit
+
+    def begin_nested(self, node: Node, visits: dict[str, int]) -> int:
+        """Count a node run; `visits` are those of its graph. Raises LimitReached."""
+        self._check_nodes()
+        visit = visits.get(node.name, 0) + 1
         if node.max_visits is not None and visit > node.max_visits:
             raise LimitReached("max_visits", visit - 1, node.max_visits)
-        self.nodes += 1
-        self.visits[node.name] = visit
-        self.step_tokens = self.step_tool_calls = 0
+        self._count_node()
+        visits[node.name] = visit
         return visit
 
     def begin_last(self, node: Node) -> int:
         """Count the run of `on_limit`, which is outside `recursion` and has the reserve."""
-        self.reserved = False
+        self.reserved, self.is_last = False, True
         self.step_tokens = self.step_tool_calls = 0
         visit = self.visits[node.name] = self.visits.get(node.name, 0) + 1
         return visit
@@ -64,6 +78,9 @@ class Budget:
 
     def before_model_call(self) -> None:
         """Raises LimitReached when tokens or cost are used up."""
+        if self.whole is not None:
+            self.whole.before_model_call()
+            return
         limits = self.limits
         if limits.tokens is not None:
             allowed = limits.tokens
@@ -80,6 +97,9 @@ class Budget:
 
     def before_tool_call(self) -> None:
         """Raises LimitReached when no tool call is left; calls under way are counted."""
+        if self.whole is not None:
+            self.whole.before_tool_call()
+            return
         limits, open = self.limits, len(self.under_way)
         if self.tool_calls + open >= limits.tool_calls:
             raise LimitReached("tool_calls", self.tool_calls + open, limits.tool_calls)
@@ -88,19 +108,51 @@ class Budget:
 
     def calls_begun(self, tool: str) -> int:
         """Calls of one tool in the turn, those under way among them."""
+        if self.whole is not None:
+            return self.whole.calls_begun(tool)
         return self.calls_of.get(tool, 0) + list(self.under_way.values()).count(tool)
 
+    def offered_begun(self) -> int:
+        """Calls that models asked for in the turn, those under way among them."""
+        return self.offered_calls + len(self.under_way) if self.whole is None else self.whole.offered_begun()
+
     def add_model_call(self, usage: Usage, cost: float | None) -> None:
+        if self.whole is not None:
+            self.whole.add_model_call(usage, cost)
         self.model_calls += 1
         self.usage += usage
         self.step_tokens += usage.total
         self.cost = None if cost is None or self.cost is None else self.cost + cost
 
     def add_tool_call(self, tool: str, *, offered: bool = False) -> None:
+        if self.whole is not None:
+            self.whole.add_tool_call(tool, offered=offered)
         self.tool_calls += 1
         self.offered_calls += offered
         self.step_tool_calls += 1
         self.calls_of[tool] = self.calls_of.get(tool, 0) + 1
+
+    def add_memo_hit(self) -> None:
+        self.memo_hits += 1
+        if self.whole is not None:
+            self.whole.add_memo_hit()
+
+    def add(self, part: Json) -> None:
+        """Count what a part used that is over, as `part_json` gave it."""
+        if self.whole is not None:
+            self.whole.add(part)
+        nodes, usage, cost, model_calls, tool_calls, offered, calls_of = part
+        used = Usage(*usage)
+        self.nodes += nodes
+        self.usage += used
+        self.step_tokens += used.total
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
+        self.model_calls += model_calls
+        self.tool_calls += tool_calls
+        self.step_tool_calls += tool_calls
+        self.offered_calls += offered
+        for tool, calls in calls_of.items():
+            self.calls_of[tool] = self.calls_of.get(tool, 0) + calls
 
     def check_state(self, size: int) -> None:
         """Raises LimitReached when the state is over its size, in bytes."""
@@ -109,15 +161,13 @@ class Budget:
 
     def as_json(self) -> Json:
         """What a checkpoint keeps of it."""
-        usage = self.usage
-        kept: list[Json] = [
-            self.nodes,
-            [usage.input, usage.output, usage.cached, usage.reasoning],
-            self.cost,
-            self.model_calls,
-            self.tool_calls,
-        ]
+        kept = self._counts()
         return [*kept, self.offered_calls] if self.offered_calls else kept
+
+    def part_json(self) -> Json:
+        """What the tape keeps of a part."""
+        calls: Mapping[str, int] = dict(sorted(self.calls_of.items()))
+        return [*self._counts(), self.offered_calls, calls]
 
     def restore(self, kept: Json, visits: dict[str, int], calls_of: dict[str, int]) -> None:
         """Take up what a checkpoint kept, and the visits counted from the steps since the turn began."""
@@ -126,3 +176,28 @@ class Budget:
         self.usage = Usage(*usage)
         self.visits = visits
         self.calls_of = calls_of
+
+    def _counts(self) -> list[Json]:
+        usage = self.usage
+        return [
+            self.nodes,
+            [usage.input, usage.output, usage.cached, usage.reasoning],
+            # what was paid side by side adds up in any order
+            None if self.cost is None else round(self.cost, 10),
+            self.model_calls,
+            self.tool_calls,
+        ]
+
+    def _check_nodes(self) -> None:
+        begun, most = self.nodes_of_last if self.is_last else self.nodes, self.limits.recursion
+        if self.whole is not None:
+            self.whole._check_nodes()
+        elif begun >= most:
+            raise LimitReached("recursion", begun, most)
+
+    def _count_node(self) -> bool:
+        """Whether the node is one that `recursion` counts."""
+        counts = not self.is_last if self.whole is None else self.whole._count_node()
+        self.nodes += counts
+        self.nodes_of_last += not counts
+        return counts

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from copy import copy
+from typing import Protocol, Self
 
 from agentctl.engine.masking import Mask
 from agentctl.engine.signals import Cut, LimitReached
@@ -51,8 +52,16 @@ class Effects:
         self.mask = Mask(secrets)
         self.recorded = 0
         """Answers that came from the tape."""
+        self._notes: list[Json] = []
+        """Nested steps that are not in the log yet; shared with what runs inside."""
         self._held: list[Json] = []
         self._held_sync = False
+
+    def watched_by(self, watch: Watch) -> Self:
+        """These effects for what runs beside other work, under a watch of its own."""
+        beside = copy(self)
+        beside.watch = watch
+        return beside
 
     def known(self, place: Place) -> Json | None:
         """The record of an effect that was already there, if it was."""
@@ -69,12 +78,13 @@ class Effects:
         tool: str = "",
         write: bool = False,
         last: bool = False,
+        used: Callable[[], dict[str, Json]] | None = None,
     ) -> Json:
         """The record of the effect at this place: read from the tape, or asked of the world and recorded.
 
         `request` is a digest of what is asked, `shown` what a person is shown of it. A `write` is synced. What is
         the `last` effect of its step, and went well, is written in one transaction with the checkpoint that
-        follows at once. Raises what the effect raised: ModelError, ToolError, Cut, LimitReached; Mismatch when
+        follows at once; `used` gives what is put down beside it in any case. Raises what the effect raised: ModelError, ToolError, Cut, LimitReached; Mismatch when
         the tape has something else or, in a replay, nothing.
         """
         record = self.known(place)
@@ -84,18 +94,45 @@ class Effects:
             record = {"kind": "effect", "key": place.key, "of": of, "req": request}
             if tool:
                 record["tool"] = tool
-            await self._ask(record, ask, write, last)
+            await self._ask(record, ask, write, last, used)
         else:
             self._compare(record, place, of, request, shown)
             self.recorded += 1
-        return self._result(record)
+        return result_of(record, place)
 
-    async def pause(self, seconds: float) -> None:
-        """Wait, in a live run."""
+    async def pause(self, place: Place, seconds: float) -> None:
+        """Wait, in a live run; a timer of the work around that rings meanwhile is put on the tape. Raises Cut."""
         if self._held:
             await self.keep([])
-        if self.live:
+        record = self.known(place)
+        if record is None and self.live:
+            record = await self._wait(place, seconds)
+        if record is not None:
+            raise Cut(record["cut"], record["by"])
+
+    async def _wait(self, place: Place, seconds: float) -> Json | None:
+        """The record of the timer that rang, if one did."""
+        try:
             await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            cut = self.watch.rang
+            if cut is None:
+                raise
+            record = {"kind": "effect", "key": place.key, "of": "timer", "cut": cut.reason, "by": cut.by}
+            mine = self.watch.taken()
+            await self.record([record])
+            if not mine:
+                raise
+            return record
+        return None
+
+    async def note(self, step: Json) -> None:
+        """Put down a nested step that is over, with whatever is put down next; in a replay it is compared at once."""
+        if not self.live:
+            await self.log.append([step])
+        elif step["path"] not in self.tape.inner:
+            self._notes.append(step)
+            self.tape.take(step)
 
     async def intend(self, place: Place, tool: str, arguments: Json) -> None:
         """Write down, synced, that a write is about to be made here."""
@@ -118,13 +155,21 @@ class Effects:
         if self._held:
             records, sync = [*self._held, *records], sync or self._held_sync
             self._held = []
+        if self._notes:
+            records = [*self._notes, *records]
+            self._notes.clear()
         try:
             await self.log.append(records, sync=sync)
         except asyncio.CancelledError:
             self.watch.again()
 
     async def _ask(
-        self, record: dict[str, Json], ask: Callable[[], Awaitable[Answer]], write: bool, last: bool
+        self,
+        record: dict[str, Json],
+        ask: Callable[[], Awaitable[Answer]],
+        write: bool,
+        last: bool,
+        used: Callable[[], dict[str, Json]] | None,
     ) -> None:
         """Ask the world and complete the record."""
         began = time.perf_counter()
@@ -132,15 +177,18 @@ class Effects:
         try:
             record.update(self.mask(await ask()))
         except asyncio.CancelledError as error:
-            if self.watch.rang is None:
+            cut = self.watch.rang
+            if cut is None:
                 raise
-            record["cut"] = self.watch.rang
+            record["cut"], record["by"] = cut.reason, cut.by
             passed_on = None if self.watch.taken() else error
         except LimitReached as reached:
             record["limit"] = [reached.limit, reached.used, reached.allowed]
         except NodeError as error:
             record["err"] = self.mask(error_record(error))
         record["sec"] = round(time.perf_counter() - began, 4)
+        if used is not None:
+            record.update(used())
         if last and "res" in record:
             self._held, self._held_sync = [record], write
             self.tape.take(record)
@@ -159,14 +207,16 @@ class Effects:
             message = f"the {of} call asks something else than was recorded"
             raise Mismatch("D12", message, place, f"digest {record['req']}", shown)
 
-    def _result(self, record: Json) -> Json:
-        if "cut" in record:
-            raise Cut(record["cut"])
-        if "limit" in record:
-            raise LimitReached(*record["limit"])
-        if "err" in record:
-            raise error_from_record(record["err"])
-        return record
+
+def result_of(record: Json, place: Place) -> Json:
+    """The record of an effect that went well. Raises what it raised when it did not."""
+    if "cut" in record:
+        raise Cut(record["cut"], record.get("by", place.path))
+    if "limit" in record:
+        raise LimitReached(*record["limit"])
+    if "err" in record:
+        raise error_from_record(record["err"])
+    return record
 
 
 def error_record(error: NodeError) -> dict[str, Json]:

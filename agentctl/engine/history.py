@@ -36,7 +36,8 @@ class Pending:
     @property
     def deadline(self) -> float | None:
         """Until when the question it waits at may be answered, in Unix seconds."""
-        return next((asked["deadline"] for asked in self.tape.asked.values()), None)
+        open = (asked for key, asked in self.tape.asked.items() if key not in self.tape.effects)
+        return next((asked["deadline"] for asked in open), None)
 
 
 Types = Mapping[str, FieldPlan]
@@ -83,7 +84,7 @@ class History:
                     self.pending.options, self.pending.suspended = record["options"], None
             case "end":
                 self.pending = None
-            case "effect" | "intent" | "asked":
+            case "effect" | "intent" | "asked" | "inner":
                 if self.pending is not None:
                     self.pending.tape.take(record)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from agentctl.engine.executor import Ended, Passage
+from agentctl.engine.executor import Ended
 from agentctl.engine.outcome import Outcome
+from agentctl.engine.steps import Passage
 from agentctl.engine.turn import Turn
 from agentctl.graph.plan import Graph
 from agentctl.json import Json

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.engine.effects import Effects, Mismatch
-from agentctl.engine.executor import Executor, Passage
+from agentctl.engine.executor import Executor
 from agentctl.engine.history import Pending
 from agentctl.engine.session import Request, make_turn
+from agentctl.engine.steps import Passage
 from agentctl.engine.tape import Tape, unpacked
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Watch
@@ -129,7 +131,24 @@ class _Comparison:
                 self._step(record)
                 if record["n"] + 1 in self.recorded.changes:
                     raise _FileChanged
+            elif record["kind"] == "inner":
+                self._inner(record)
         return self.at
+
+    def _inner(self, actual: Json) -> None:
+        """Hold a nested step against the recorded one."""
+        expected = self.recorded.tape.inner.get(actual["path"])
+        if expected is None:
+            if self.recorded.open_ended and self.at == len(self.recorded.steps):
+                raise _RecordOver
+            message = f"the replay takes a step that was not recorded, {actual['path']}"
+            raise _Diverged(
+                Divergence("D20", _step_of(actual), actual["node"], message, None, actual["node"])
+            )
+        for key in ("node", "up", "err", "next"):
+            if expected.get(key) != actual.get(key):
+                step = {"n": _step_of(actual), "node": actual["path"]}
+                raise _Diverged(_difference(key, expected | step, actual))
 
     def _step(self, actual: Json) -> None:
         if self.at == len(self.recorded.steps):
@@ -292,6 +311,13 @@ def _plain(value: Json) -> Json:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
+
+
+def _step_of(inner: Json) -> int:
+    """The root step that a nested one is inside of."""
+    number = re.match(r"\d+", inner["path"])
+    assert number is not None
+    return int(number.group())
 
 
 def _difference(key: str, expected: Json, actual: Json) -> Divergence:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from agentctl.engine.budget import Budget
 from agentctl.engine.changes import refuse_changes
 from agentctl.engine.effects import Effects
-from agentctl.engine.executor import Ended, Executor, Passage
+from agentctl.engine.executor import Ended, Executor
 from agentctl.engine.history import History, Pending
 from agentctl.engine.keeper import Keeper
 from agentctl.engine.masking import Mask
+from agentctl.engine.nesting import Nesting
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.reading import history_in
+from agentctl.engine.steps import Passage
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Stop, Watch
 from agentctl.engine.world import World
@@ -253,6 +255,7 @@ def make_turn(
         world=world,
         answers=request.answers,
         assume=request.assume,
+        inside=Nesting(),
     )
 
 
@@ -272,7 +275,7 @@ def make_outcome(turn: Turn, passage: Passage, ended: Ended) -> Outcome:
         exit_code=ended.exit_code,
         model_calls=budget.model_calls,
         tool_calls=budget.tool_calls,
-        memo_hits=turn.memo_hits,
+        memo_hits=budget.memo_hits,
         seconds=passage.elapsed,
         error=ended.error,
         question=ended.question,

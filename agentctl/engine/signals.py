@@ -12,11 +12,12 @@ LimitName = Literal["recursion", "time", "tokens", "cost", "tool_calls", "state_
 
 
 class Cut(Exception):
-    """A timer rang while the work was under way."""
+    """A timer rang while the work was under way. `by` is the path of the step, or the call, whose timer it is."""
 
-    def __init__(self, reason: CutReason) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: CutReason, by: str) -> None:
+        super().__init__(f"{reason} of {by}")
         self.reason: CutReason = reason
+        self.by = by
 
 
 class LimitReached(Exception):

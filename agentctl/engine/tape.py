@@ -6,6 +6,7 @@ A log is a sequence of JSON objects, each with a `kind`:
 - `effect` is one answer of the world, under the key of its place: `res`, or `err`, `cut`, `limit`.
 - `intent` says that a write is about to be made under that key.
 - `asked` says that a person was asked, and until when the answer counts.
+- `inner` is a nested step that is over, under its path: where it went, its error, a digest of what it wrote.
 - `step` is a checkpoint: the update (`up`), what of it is on the tape (`refs`), what comes next, budgets used.
 - `snapshot` is the whole state, in the types of the file it names.
 - `suspend` and `resume` stand where a turn was left and taken up: in which step, by which file and options;
@@ -31,12 +32,16 @@ class Tape:
     effects: dict[str, Json] = field(default_factory=dict)
     intents: dict[str, Json] = field(default_factory=dict)
     asked: dict[str, Json] = field(default_factory=dict)
+    inner: dict[str, Json] = field(default_factory=dict)
+    """Nested steps by their paths."""
 
     def forget_requests(self, step: int) -> None:
         """A changed file may ask otherwise for what was answered in a step already: what is paid for stands."""
+        inside = tuple(f"{step}{mark}" for mark in "!/~.")
         for key, effect in self.effects.items():
-            if key.startswith((f"{step}!", f"{step}/")):
+            if key.startswith(inside):
                 self.effects[key] = {name: value for name, value in effect.items() if name != "req"}
+        self.inner = {path: one for path, one in self.inner.items() if not path.startswith(inside)}
 
     def take(self, record: Json) -> None:
         """Take one record in; those of other kinds are passed over."""
@@ -49,6 +54,8 @@ class Tape:
                 self.intents[record["key"]] = record
             case "asked":
                 self.asked[record["key"]] = record
+            case "inner":
+                self.inner[record["path"]] = record
 
 
 def packed(writes: Sequence[Write], references: Iterable[Reference], tape: Tape) -> tuple[Json, Json]:

@@ -4,36 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import cast
+from typing import Protocol, Self, cast
 
 import msgspec
 
 from agentctl.engine.budget import Budget
-from agentctl.engine.effects import Answer, Effects, Mismatch
-from agentctl.engine.signals import Question, Waiting
+from agentctl.engine.effects import Answer, Effects, Mismatch, error_record
+from agentctl.engine.signals import LimitReached, Question, Waiting
 from agentctl.engine.tape import called_tool
 from agentctl.engine.world import World
 from agentctl.errors import AgentctlError, BreakerOpen, NodeError, ToolError, UsageError
 from agentctl.events import EventStream
 from agentctl.expressions import ExpressionError
-from agentctl.graph.plan import AgentPlan, AskNode, Graph, PythonWork, Tier, Tiers, ToolPlan
+from agentctl.graph.plan import (
+    AgentPlan,
+    AgentWork,
+    AskNode,
+    Graph,
+    GraphWork,
+    PythonWork,
+    Tier,
+    Tiers,
+    ToolPlan,
+)
 from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.nodes.turn import Offered, Place
 from agentctl.state import State
-from agentctl.tools.call import Call
+from agentctl.tools.call import Call, checked
 
 APPROVALS = ("approve", "reject")
 
 
+class Inside(Protocol):
+    """Runs what a turn has inside it: graphs, and the tools that are graphs or agents."""
+
+    async def run_graph(self, turn: Turn, place: Place, graph: Graph, inputs: Mapping[str, Json]) -> Json:
+        """The output. Raises NodeError, Cut, LimitReached, Waiting."""
+
+    async def call(self, turn: Turn, place: Place, tool: ToolPlan, arguments: Json, budget: Budget) -> Json:
+        """The result of a nested tool, which uses a budget of its own. Raises ToolError, Cut, LimitReached, Waiting."""
+
+
 @dataclass(slots=True)
 class Turn:
-    """The NodeTurn of a run, a resumed run and a replay; they differ in `effects` and `world`."""
+    """The NodeTurn of a run, a resumed run and a replay; they differ in `effects` and `world`.
+
+    A graph inside another has a turn of its own, with its own state and visits; so has what runs beside other work.
+    """
 
     graph: Graph
     state: State
@@ -47,15 +69,21 @@ class Turn:
     """Answers to questions by id."""
     assume: Mapping[str, Json] = field(default_factory=dict)
     """For writes nobody saw the end of, by id: `retry`, or `{"done": result}`."""
+    inside: Inside | None = None
     names: Mapping[str, Json] = field(default_factory=dict)
+    path: str = ""
+    """Of what this runs inside of; empty for the root graph."""
+    depth: int = 0
+    """Graphs that this is inside of."""
+    visits: dict[str, int] = field(default_factory=dict)
+    """Of the nodes of a nested graph; those of the root graph are in the budget."""
+    is_beside: bool = False
+    """Whether other work runs at the same time."""
     step: int = 0
     node: str = ""
     tier: Tier | None = None
     """What models may call in this node; None when the file has no tiers, or `tier_error` says why there is none."""
     tier_error: NodeError | None = None
-    memo_hits: int = 0
-    thought: float = 0.0
-    """Seconds that people took inside the node under way."""
 
     def __post_init__(self) -> None:
         # the record of the turn keeps its own
@@ -64,9 +92,24 @@ class Turn:
 
     def begin(self, node: str) -> None:
         """A node begins: the tier is read from the state as it is now."""
-        self.node, self.thought = node, 0.0
+        self.node = node
         if self.graph.tiers is not None:
             self._choose_tier(self.graph.tiers)
+
+    def nested(self, graph: Graph, state: State, path: str) -> Self:
+        """The turn of a graph inside this one. Tools stay those of the tier, but for a file that has its own."""
+        allowed = self.budget.limits.depth
+        if self.depth >= allowed:
+            raise LimitReached("depth", self.depth, allowed)
+        nested = replace(self, graph=graph, state=state, path=path, depth=self.depth + 1, visits={})
+        if graph.is_file:
+            nested.tier = nested.tier_error = None
+            nested.run["tier"] = ""
+        return nested
+
+    def beside(self, effects: Effects, budget: Budget) -> Self:
+        """The turn of what runs beside other work."""
+        return replace(self, effects=effects, budget=budget, is_beside=True)
 
     def _choose_tier(self, tiers: Tiers) -> None:
         self.tier, self.tier_error = None, None
@@ -82,8 +125,8 @@ class Turn:
                     "expression", f"tiers.by gives `{value}`, and the tiers are {known}"
                 )
         name = self.tier.name if self.tier else ""
-        if name != self.run["tier"]:
-            self.run["tier"] = name
+        self.run["tier"] = name
+        if not self.path and name != self.events.facts.tier:
             # events that are under way keep the facts they were built with
             self.events.facts = msgspec.structs.replace(self.events.facts, tier=name)
 
@@ -145,16 +188,21 @@ class Turn:
         self._publish("ask.waiting", place, **question.as_json())
         if self.world.ask is None:
             raise Waiting(question)
-        left, began = self.effects.watch.pause(), time.monotonic()
+        return {"res": _chosen(question, await self._thought_of(self.world.ask(question)))}
+
+    async def _thought_of(self, answer: Awaitable[Json]) -> Json:
+        """A person's answer; nothing is cut short while they think."""
+        watch = self.effects.watch
+        paused = watch.pause()
         try:
-            return {"res": _chosen(question, await self.world.ask(question))}
+            return await answer
         finally:
-            self.thought += time.monotonic() - began
-            self.effects.watch.go_on(left)
+            watch.go_on(paused)
 
     async def chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> ChatReply:
         """See NodeTurn."""
-        self.budget.before_model_call()
+        if not self.is_beside:
+            self.budget.before_model_call()
         model = agent.model.reference
         self._publish("model.started", place, model=model, agent=agent.name)
         known = self.effects.known(place) is not None
@@ -185,6 +233,9 @@ class Turn:
 
     async def _chat(self, place: Place, agent: AgentPlan, request: ChatRequest) -> Answer:
         assert self.world is not None
+        if self.is_beside:
+            # what others have used by now is chance, and so it is on the tape
+            self.budget.before_model_call()
         on_delta = partial(self._delta, place)
         on_retry = partial(self._model_retry, place, agent.model.reference)
         reply, cost = await self.world.chat(agent.model, request, on_delta, on_retry)
@@ -196,7 +247,10 @@ class Turn:
         """See NodeTurn."""
         key = self._key(tool, arguments)
         known = self.effects.known(place)
-        ask = partial(self._call, place, tool, arguments, key)
+        nested = _Nested(self.budget.part()) if isinstance(tool.work, GraphWork | AgentWork) else None
+        if nested is not None and known is not None:
+            await self._account_for(place, tool, arguments, known)
+        ask = partial(self._call, place, tool, arguments, key, nested)
         if known is None and place.key in self.effects.tape.intents:
             ask = self._outcome_unknown(place, tool, arguments, key)
         self._publish_call("tool.started", place, tool, args=arguments)
@@ -209,7 +263,8 @@ class Turn:
                 shown=arguments,
                 tool=tool.name,
                 write=tool.effect == "write",
-                last=place.reply == 0,
+                last=place.reply == 0 and not self.path and nested is None,
+                used=None if nested is None else nested.used,
             )
         except BaseException as error:
             record = self.effects.known(place)
@@ -220,7 +275,7 @@ class Turn:
         finally:
             self.budget.under_way.pop(place.key, None)
         if "memo" in record:
-            self.memo_hits += 1
+            self.budget.add_memo_hit()
         else:
             self.budget.add_tool_call(tool.name, offered=self._is_offered(place))
         self._tool_ended(place, tool, known, record, None)
@@ -233,8 +288,38 @@ class Turn:
         key = tool.idempotency_key({**self.names, "args": decode(canonical(arguments))})
         return key if isinstance(key, str) else canonical(key).decode()
 
-    async def _call(self, place: Place, tool: ToolPlan, arguments: Json, key: str | None) -> Answer:
+    async def _account_for(self, place: Place, tool: ToolPlan, arguments: Json, known: Json) -> None:
+        """Count what a nested call used that is on the tape.
+
+        A replay runs it again, to see whether the graph still comes to that; but for one that was cut short, and for
+        one that was over when its file changed.
+        """
+        if "used" not in known:
+            return
+        request = digest([tool.name, arguments])
+        if self.effects.live or "cut" in known or "limit" in known or known.get("req") != request:
+            self.budget.add(known["used"])
+            return
+        assert self.inside is not None
+        part = self.budget.part()
+        found: Json
+        try:
+            found = {"res": checked(tool, await self.inside.call(self, place, tool, arguments, part))}
+        except NodeError as error:
+            found = {"err": error_record(error)}
+        expected = {name: known[name] for name in ("res", "err") if name in known}
+        if found != expected:
+            message = f"`{tool.name}` comes to something else than was recorded"
+            raise Mismatch("D13", message, place, expected, found)
+
+    async def _call(
+        self, place: Place, tool: ToolPlan, arguments: Json, key: str | None, nested: _Nested | None
+    ) -> Answer:
         assert self.world is not None
+        work = None
+        if nested is not None:
+            assert self.inside is not None
+            work = nested.begun(partial(self.inside.call, self, place, tool, arguments, nested.budget))
         answered = await self.world.call_tool(
             Call(
                 tool=tool,
@@ -248,6 +333,7 @@ class Turn:
                 intend=partial(self._intend, place, tool, arguments),
                 tell=partial(self._tell, place, tool),
                 on_retry=partial(self._tool_retry, place, tool),
+                nested=work,
             )
         )
         return {"res": answered.value, **answered.beside}
@@ -265,14 +351,15 @@ class Turn:
         if tool.max_calls is not None and self.budget.calls_begun(tool.name) >= tool.max_calls:
             raise ToolError("limit", f"tool `{tool.name}` may be called {tool.max_calls} times in a turn")
         most = self.tier.max_calls if self.tier is not None and place.reply > 0 else None
-        if most is not None and self.budget.offered_calls + len(self.budget.under_way) >= most:
+        if most is not None and self.budget.offered_begun() >= most:
             raise ToolError(
                 "limit", f"models of tier `{self.run['tier']}` may call tools {most} times in a turn"
             )
         self.budget.under_way[place.key] = tool.name
 
     async def _intend(self, place: Place, tool: ToolPlan, arguments: Json) -> None:
-        if tool.effect == "write":
+        # what a nested tool writes has its intents one by one
+        if tool.effect == "write" and not isinstance(tool.work, GraphWork | AgentWork):
             await self.effects.intend(place, tool.name, arguments)
 
     def _outcome_unknown(
@@ -281,7 +368,7 @@ class Turn:
         """A write was begun here and nobody saw its end: only a key, or a person, lets it go on."""
         assumed = self.assume.get(place.key)
         if key is not None or assumed == "retry":
-            return partial(self._call, place, tool, arguments, key)
+            return partial(self._call, place, tool, arguments, key, None)
         if isinstance(assumed, dict):
             return partial(_given, {"res": _assumed(place, tool, assumed["done"]), "assumed": True})
         shown = encode(self.effects.mask(arguments)).decode()
@@ -296,12 +383,12 @@ class Turn:
         ask = partial(self._ask, place, node, question)
         record = await self.effects.perform(place, "ask", asked, ask, shown=question)
         if record["res"] is not None:
-            self._publish("ask.answered", place, id=self.question_id(node), answer=record["res"])
+            self._publish("ask.answered", place, id=self._question_id(place, node), answer=record["res"])
         return cast(Json, record["res"])
 
     async def _ask(self, place: Place, node: AskNode, question: str) -> Answer:
         assert self.world is not None
-        id = self.question_id(node)
+        id = self._question_id(place, node)
         deadline = await self._deadline(place, node)
         if id in self.answers:
             return {"res": self._fitting(node, self.answers[id])}
@@ -313,7 +400,7 @@ class Turn:
             raise Waiting(asked)
         try:
             async with asyncio.timeout(None if deadline is None else deadline - self.world.now()):
-                answer = await self.world.ask(asked)
+                answer = await self._thought_of(self.world.ask(asked))
         except TimeoutError:
             return {"res": None}
         return {"res": self._fitting(node, answer)}
@@ -328,8 +415,18 @@ class Turn:
             await self.effects.record([asked])
         return cast("float | None", asked["deadline"])
 
-    def question_id(self, node: AskNode) -> str:
-        """The node's name; from its second visit on with the visit, so that no answer is taken twice."""
+    async def run_graph(self, place: Place, graph: Graph, inputs: Mapping[str, Json]) -> Json:
+        """See NodeTurn."""
+        assert self.inside is not None
+        return await self.inside.run_graph(self, place, graph, inputs)
+
+    def _question_id(self, place: Place, node: AskNode) -> str:
+        """The node's name; from its second visit on with the visit, so that no answer is taken twice.
+
+        Inside another graph it is the step's path, which is there but once.
+        """
+        if self.path:
+            return place.path
         visit = self.budget.visits.get(node.name, 1)
         return node.name if visit == 1 else f"{node.name}#{visit}"
 
@@ -407,6 +504,27 @@ class Turn:
             result=record.get("res") if record else None,
             error=error,
         )
+
+
+@dataclass(slots=True)
+class _Nested:
+    """A nested call: what it uses, once it was begun."""
+
+    budget: Budget
+    is_begun: bool = False
+
+    def begun(self, work: Callable[[], Awaitable[Json]]) -> Callable[[], Awaitable[Json]]:
+        """The work, noted as begun when it is."""
+
+        async def begin() -> Json:
+            self.is_begun = True
+            return await work()
+
+        return begin
+
+    def used(self) -> dict[str, Json]:
+        """What the tape keeps of it."""
+        return {"used": self.budget.part_json()} if self.is_begun else {}
 
 
 def _approval_id(place: Place, tool: ToolPlan) -> str:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from msgspec import UNSET, UnsetType
 
 from agentctl import units
-from agentctl.expressions import Expression, compile_bare, compile_template, compile_value
+from agentctl.expressions import Expression, compile_bare, compile_template
 from agentctl.graph.limits import limit_plan
+from agentctl.graph.nesting import document_of_tool, is_file, nested_tool, recorded_document, refuse_circle
+from agentctl.graph.nodes import agents_in_place, compile_nodes
 from agentctl.graph.parts import attempts, template
 from agentctl.graph.plan import (
-    AgentNode,
     AgentPlan,
-    AskNode,
+    AgentWork,
     ConditionRouter,
     Graph,
+    GraphWork,
     ModelPlan,
-    Node,
+    NestedWork,
     Router,
-    Save,
-    SetNode,
-    ToolNode,
+    Served,
     ToolPlan,
     ValueRouter,
 )
+from agentctl.graph.served import signature
 from agentctl.graph.tiers import tier_plan
 from agentctl.graph.tools import compile_tool
 from agentctl.graph.unsupported import refuse_unsupported
@@ -39,10 +40,11 @@ from agentctl.spec.model import (
     Arm,
     FileSpec,
     FileText,
+    GraphSpec,
     Limits,
     ModelSpec,
-    NodeSpec,
     Price,
+    ToolSpec,
 )
 from agentctl.spec.model import ValueRouter as ValueRouterSpec
 from agentctl.spec.types import fields_schema, state_field
@@ -58,16 +60,23 @@ def compile_graph(
     *,
     models: Mapping[str, str] | None = None,
     recorded: Mapping[str, Json] | None = None,
+    served: Served | None = None,
+    way: tuple[Path, ...] = (),
 ) -> Graph:
     """Compile a document that has no errors.
 
     `models` replaces models by name (`default` is the one that agents without a model use) with a
     `provider/model`. `recorded` are the tools' signatures of a recording, for a replay: the tools' code is then not
-    read. Raises UsageError for what the language has and this version cannot run yet.
+    read. `served` is what MCP servers said of themselves. `way` are the files that run
+    this one. Raises UsageError for what the language has and this version cannot run yet, and for files that run each
+    other in a circle; CannotRun for what an MCP server lacks.
     """
     assert document.spec is not None
+    if recorded is None:
+        way = (*way, document.path)
+        refuse_circle(way)
     refuse_unsupported(document)
-    return _Compiler(document, document.spec, models or {}, recorded).graph()
+    return _Compiler(document, document.spec, models or {}, recorded, served, way).graph()
 
 
 @dataclass(slots=True)
@@ -76,39 +85,56 @@ class _Compiler:
     spec: FileSpec
     models: Mapping[str, str]
     recorded: Mapping[str, Json] | None
+    served: Served | None
+    way: tuple[Path, ...]
     tools: dict[str, ToolPlan] = field(default_factory=dict)
+    inner: dict[str, Graph] = field(default_factory=dict)
+    """The graphs of `graphs:` that are used."""
 
     def graph(self) -> Graph:
-        spec = self.spec
+        """The graph of the file."""
+        spec, recorded = self.spec, self.recorded
         ids = spec.events.ids if spec.events and spec.events.ids else None
         sinks = (spec.events.sinks or []) if spec.events else []
-        recorded = self.recorded
-        self.tools = {
-            name: compile_tool(self.document, name, tool, None if recorded is None else recorded[name])
-            for name, tool in (spec.tools or {}).items()
-        }
-        signatures = {name: [tool.parameters, tool.description] for name, tool in self.tools.items()}
-        fields = {name: self._field(name, kind) for name, kind in (spec.state or {}).items()}
-        return Graph(
-            name=spec.name,
+        signatures = {name: _signature(self.tool(name)) for name in spec.tools or {}}
+        if recorded is not None:
+            signatures |= recorded
+        return replace(
+            self._graph(spec, spec.name, ()),
             digest=digest([self.document.digest, signatures]),
-            path=self.document.path,
             texts=self.document.texts,
-            start=spec.start,
-            nodes={name: self._node(name, node) for name, node in spec.nodes.items()},
-            routers={name: _router(name, router) for name, router in (spec.routers or {}).items()},
-            fields=fields,
-            input=tuple(spec.input or ()),
-            output=tuple(spec.output or ()),
-            limits=limit_plan(spec.limits or Limits()),
             models=self._all_models(),
             run_id=template(ids.run) if ids else None,
             thread_id=template(ids.thread) if ids else None,
             tiers=tier_plan(spec.tiers) if spec.tiers else None,
             jsonl=any(sink == "jsonl" for sink in sinks),
-            schemas={name: state_field(kind).schema for name, kind in (spec.state or {}).items()},
-            data=self.document.data,
             signatures=signatures,
+            is_file=True,
+        )
+
+    def _graph(self, spec: FileSpec | GraphSpec, name: str, keys: Keys) -> Graph:
+        """The file's own graph or one of `graphs:`, at some keys, without what only a file has."""
+        data = self.document.data
+        return Graph(
+            name=name,
+            digest="",
+            path=self.document.path,
+            texts={},
+            start=spec.start,
+            nodes=compile_nodes(self, spec.nodes, keys),
+            routers={name: _router(name, router) for name, router in (spec.routers or {}).items()},
+            fields={name: self._field(name, kind) for name, kind in (spec.state or {}).items()},
+            input=tuple(spec.input or ()),
+            output=tuple(spec.output or ()),
+            limits=limit_plan(self.spec.limits or Limits()),
+            models={},
+            run_id=None,
+            thread_id=None,
+            tiers=None,
+            jsonl=False,
+            schemas={name: state_field(kind).schema for name, kind in (spec.state or {}).items()},
+            data=data["graphs"][name] if keys else data,
+            is_file=False,
         )
 
     def _field(self, name: str, kind: Json) -> FieldPlan:
@@ -125,47 +151,51 @@ class _Compiler:
             first=kept.first,
         )
 
-    def _node(self, name: str, spec: NodeSpec) -> Node:
-        shared: Json = {
-            "name": name,
-            "then": spec.then,
-            "save": _save(spec.save),
-            "on_error": _error_routes(spec.on_error),
-            "attempts": attempts(spec.retry, 1),
-            "timeout": None if spec.timeout is UNSET else units.seconds(spec.timeout),
-            "max_visits": spec.max_visits or None,
-        }
-        if spec.agent is not UNSET:
-            return AgentNode(
-                agent=self._agent(name, spec.agent),
-                prompt=template(spec.prompt),
-                history=spec.history or None,
-                say=template(spec.say),
-                **shared,
-            )
-        if spec.tool is not UNSET:
-            return ToolNode(tool=self.tools[spec.tool], args=compile_value(spec.args or {}), **shared)
-        if spec.set is not UNSET:
-            return SetNode(values=tuple((key, compile_value(v)) for key, v in spec.set.items()), **shared)
-        assert spec.ask is not UNSET
-        return AskNode(
-            question=compile_template(spec.ask),
-            choices=tuple(spec.choices or ()),
-            on_timeout=spec.on_timeout or None,
-            **shared,
-        )
+    def tool(self, name: str) -> ToolPlan:
+        """See Parts; a tool may be an agent that has tools, so each is compiled when it is first named."""
+        if name not in self.tools:
+            spec = (self.spec.tools or {})[name]
+            self.tools[name] = self._tool(name, spec, None if self.recorded is None else self.recorded[name])
+        return self.tools[name]
 
-    def _agent(self, node: str, named: str | AgentSpec) -> AgentPlan:
-        agents = self.spec.agents or {}
-        inline = isinstance(named, AgentSpec)
-        name, spec = (node, named) if isinstance(named, AgentSpec) else (named, agents[named])
-        keys: Keys = ("nodes", node, "agent") if inline else ("agents", name)
+    def _tool(self, name: str, spec: ToolSpec, recorded: Json) -> ToolPlan:
+        if spec.agent is not UNSET:
+            work: NestedWork = AgentWork(self.agent(spec.agent), attempts(spec.retry, 1))
+        elif spec.graph is not UNSET:
+            graph = self._file(name, spec.graph) if is_file(spec.graph) else self.nested(spec.graph)
+            work = GraphWork(graph, attempts(spec.retry, 1))
+        else:
+            return compile_tool(self.document, name, spec, recorded, self.served)
+        return nested_tool(self.document, name, spec, work, recorded)
+
+    def nested(self, name: str) -> Graph:
+        """See Parts."""
+        if name not in self.inner:
+            self.inner[name] = self._graph((self.spec.graphs or {})[name], name, ("graphs", name))
+        return self.inner[name]
+
+    def _file(self, tool: str, reference: str) -> Graph:
+        """The graph of another file, with its own models and tools; the one that agents without a model use is ours."""
+        recorded = None
+        if self.recorded is None:
+            document = document_of_tool(self.document, tool, reference)
+        else:
+            recording = self.recorded[tool][2]
+            document, recorded = recorded_document(recording), recording["tools"]
+        models = {name: model for name, model in self.models.items() if name == "default"}
+        return compile_graph(document, models=models, recorded=recorded, served=self.served, way=self.way)
+
+    def agent(self, named: str | AgentSpec, name: str = "", keys: Keys = ()) -> AgentPlan:
+        """See Parts."""
+        if isinstance(named, str):
+            name, keys = named, ("agents", named)
+        spec = named if isinstance(named, AgentSpec) else (self.spec.agents or {})[named]
         schema = fields_schema(spec.output) if spec.output else None
         return AgentPlan(
             name=name,
             model=self._model(spec.model or "default"),
             instructions=self._instructions(spec.instructions, (*keys, "instructions")),
-            tools=tuple(self.tools[tool] for tool in spec.tools or ()),
+            tools=tuple(self.tool(tool) for tool in spec.tools or ()),
             max_turns=spec.max_turns or 8,
             output=schema,
             check_output=first_problem(schema or {}),
@@ -181,8 +211,14 @@ class _Compiler:
 
     def _all_models(self) -> dict[str, ModelPlan]:
         agents = list((self.spec.agents or {}).values())
-        agents += [node.agent for node in self.spec.nodes.values() if isinstance(node.agent, AgentSpec)]
-        return {name: self._model(name) for name in {agent.model or "default" for agent in agents}}
+        agents += agents_in_place(self.spec.nodes)
+        for graph in (self.spec.graphs or {}).values():
+            agents += agents_in_place(graph.nodes)
+        models = {name: self._model(name) for name in {agent.model or "default" for agent in agents}}
+        for tool in self.tools.values():
+            if isinstance(tool.work, GraphWork) and tool.work.graph.is_file:
+                models |= {f"{tool.name}/{name}": model for name, model in tool.work.graph.models.items()}
+        return models
 
     def _model(self, name: str) -> ModelPlan:
         defined = self.spec.models or {}
@@ -215,6 +251,14 @@ class _Compiler:
         return self.document.value(keys)[0].parent
 
 
+def _signature(tool: ToolPlan) -> Json:
+    """What a replay is told of a tool; of a graph in another file, that file too."""
+    told = signature(tool)
+    if isinstance(tool.work, GraphWork) and tool.work.graph.is_file:
+        told.append(tool.work.graph.recording)
+    return told
+
+
 def _router(name: str, spec: list[Arm] | ValueRouterSpec) -> Router:
     if isinstance(spec, ValueRouterSpec):
         return ValueRouter(name, compile_bare(spec.by), spec.to, spec.else_ or None)
@@ -233,22 +277,6 @@ def _text(condition: Json) -> str:
 
 def _or_none(value: Json) -> Json:
     return None if value is UNSET else value
-
-
-def _save(save: Json) -> Save:
-    if save is UNSET:
-        return Save()
-    if isinstance(save, str):
-        return Save(whole=save)
-    if isinstance(save, list):
-        return Save(parts=tuple((name, name) for name in save))
-    return Save(parts=tuple(save.items()))
-
-
-def _error_routes(routes: Json) -> Mapping[str, str]:
-    if routes is UNSET:
-        return {}
-    return {"else": routes} if isinstance(routes, str) else routes
 
 
 def _price(price: Price | Json, provider: str) -> Price | None:

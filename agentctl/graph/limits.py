@@ -17,6 +17,7 @@ def limit_plan(spec: Limits) -> LimitPlan:
     step = spec.step or StepLimits()
     said: dict[str, Json] = {
         "recursion": spec.recursion,
+        "depth": spec.depth,
         "time": _seconds(spec.time),
         "step_time": _seconds(spec.step_time),
         "tokens": spec.tokens,

@@ -10,11 +10,9 @@ from agentctl.spec.document import Document
 from agentctl.spec.finding import Keys
 
 _TOP = {
-    "mcp": "MCP servers",
     "experiments": "experiments",
 }
-_VERBS = ("graph", "map", "parallel")
-_TOOL_KINDS = ("mcp", "graph", "agent")
+_VERBS = ("map", "parallel")
 _GROUPS = ("fallback", "race", "vote", "choose", "rate", "warm", "keep_raw")
 
 
@@ -32,13 +30,11 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     for key, what in _TOP.items():
         if key in data:
             yield (key,), what
-    for name, node in data["nodes"].items():
-        yield from ((("nodes", name, verb), f"`{verb}` nodes") for verb in _VERBS if verb in node)
-        if node.get("background"):
-            yield ("nodes", name, "background"), "background nodes"
+    yield from _unsupported_nodes(data, ())
+    for name, graph in data.get("graphs", {}).items():
+        yield from _unsupported_nodes(graph, ("graphs", name))
     for name, tool in data.get("tools", {}).items():
-        yield from ((("tools", name, kind), f"{kind} tools") for kind in _TOOL_KINDS if kind in tool)
-        yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox",) if key in tool)
+        yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox",) if key in tool and "python" in tool)
     for name, store in data.get("stores", {}).items():
         if "url" in store:
             yield ("stores", name, "url"), "shared stores (`url`)"
@@ -50,3 +46,10 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     for key in ("hooks", "buffer", "when_full"):
         if key in data.get("events", {}):
             yield ("events", key), f"events.{key}"
+
+
+def _unsupported_nodes(graph: Json, at: Keys) -> Iterator[tuple[Keys, str]]:
+    for name, node in graph["nodes"].items():
+        yield from (((*at, "nodes", name, verb), f"`{verb}` nodes") for verb in _VERBS if verb in node)
+        if node.get("background"):
+            yield (*at, "nodes", name, "background"), "background nodes"

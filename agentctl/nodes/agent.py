@@ -36,6 +36,12 @@ async def run_agent(turn: NodeTurn, node: AgentNode, place: Place) -> NodeResult
     return _with_history(node.history, result, talk, said, len(heard))
 
 
+async def ask_agent(turn: NodeTurn, agent: AgentPlan, prompt: str, place: Place) -> Json:
+    """An agent's answer to a prompt, outside of any node."""
+    answer, _ = await _Talk(turn, agent, place, [Message("user", prompt)]).answer()
+    return answer
+
+
 class _Talk:
     """One agent's loop of replies and tool calls."""
 

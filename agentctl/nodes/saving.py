@@ -12,20 +12,20 @@ WORTH_REFERRING = 48
 """Characters from which a reference is shorter than the text."""
 
 
-def saved(save: Save, result: Json, effect: str, part: Part) -> NodeResult:
-    """The writes that `save` makes of `result`, which is `part` of the effect named `effect`.
+def saved(save: Save, result: Json, effect: str = "", part: Part = ()) -> NodeResult:
+    """The writes that `save` makes of `result`, which is `part` of the effect named `effect`, if of any.
 
     Raises NodeError(bad_answer) when the result lacks a key that `save` names.
     """
     if save.whole is not None:
-        refs = (Reference((0, 1), effect, part),) if worth_referring(result) else ()
+        refs = (Reference((0, 1), effect, part),) if effect and worth_referring(result) else ()
         return NodeResult([(save.whole, result)], refs)
     writes: list[Write] = []
     references = []
     for field, key in save.parts:
         if not isinstance(result, dict) or key not in result:
             raise NodeError("bad_answer", f"the result has no `{key}`, which `save` names")
-        if worth_referring(result[key]):
+        if effect and worth_referring(result[key]):
             references.append(Reference((len(writes), 1), effect, (*part, key)))
         writes.append((field, result[key]))
     return NodeResult(writes, tuple(references))

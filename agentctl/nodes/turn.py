@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from agentctl.graph.plan import AgentPlan, AskNode, ToolPlan
+from agentctl.graph.plan import AgentPlan, AskNode, Graph, ToolPlan
 from agentctl.json import Json
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.state import Write
@@ -87,6 +87,9 @@ class NodeTurn(Protocol):
 
     async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
         """Call a tool with checked arguments. Raises ToolError, Cut, LimitReached."""
+
+    async def run_graph(self, place: Place, graph: Graph, inputs: Mapping[str, Json]) -> Json:
+        """The output of a graph run inside this one. Raises NodeError, Cut, LimitReached, Waiting."""
 
     async def ask(self, place: Place, node: AskNode, question: str) -> Json | None:
         """A person's answer, or None when the deadline passed. Raises Waiting."""

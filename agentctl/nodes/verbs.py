@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from agentctl.errors import NodeError, ToolError
-from agentctl.graph.plan import AgentNode, AskNode, Node, SetNode, ToolNode
+from agentctl.graph.plan import AgentNode, AskNode, GraphNode, Node, SetNode, ToolNode
 from agentctl.json import encode
 from agentctl.nodes.agent import run_agent
 from agentctl.nodes.saving import saved
@@ -22,6 +22,8 @@ async def run_node(turn: NodeTurn, node: Node, place: Place) -> NodeResult:
             return await run_agent(turn, node, place)
         case ToolNode():
             return await _run_tool(turn, node, place)
+        case GraphNode():
+            return await _run_graph(turn, node, place)
         case AskNode():
             return await _run_ask(turn, node, place)
         case _:
@@ -42,6 +44,11 @@ async def _run_tool(turn: NodeTurn, node: ToolNode, place: Place) -> NodeResult:
     called = place._replace(call=1)
     result = await turn.call_tool(called, node.tool, completed(node.tool.parameters, arguments))
     return saved(node.save, result, called.key, ("result",))
+
+
+async def _run_graph(turn: NodeTurn, node: GraphNode, place: Place) -> NodeResult:
+    output = await turn.run_graph(place, node.graph, node.input(turn.names))
+    return saved(node.save, output)
 
 
 async def _run_ask(turn: NodeTurn, node: AskNode, place: Place) -> NodeResult:

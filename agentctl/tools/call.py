@@ -47,6 +47,8 @@ class Call:
     tell: Callable[[str, dict[str, Json]], None]
     """Publishes an event of this call: its type, and its data beside the tool's name."""
     on_retry: Callable[[ToolError, float], None]
+    nested: Callable[[], Awaitable[Json]] | None = None
+    """The work of a tool that is a graph or an agent, which the engine does itself."""
 
 
 class Answered(NamedTuple):
@@ -181,7 +183,7 @@ class ToolCaller:
         backoff = Backoff(attempts=tool.attempts)
         for attempt in range(1, tool.attempts + 1):
             try:
-                return _checked(tool, await self._work(call))
+                return checked(tool, await (self._work(call) if call.nested is None else call.nested()))
             except ToolError as error:
                 if attempt == tool.attempts or not error.retryable or error.error_class == "bad_answer":
                     raise
@@ -221,6 +223,7 @@ class ToolCaller:
         reached = [*server.headers, *server.env]
         return {
             "name": server.name,
+            "identity": list(tool.work.identity),
             "command": list(server.command),
             "url": None if server.url is None else _filled(server.url, names),
             "with": {name: _filled(text, names) for name, text in reached},
@@ -254,7 +257,8 @@ def _remembered(entry: MemoEntry, key: str) -> Answered:
     return Answered(entry.value, max(0.0, time.time() - entry.stored), entry.seconds, key, entry.stored)
 
 
-def _checked(tool: ToolPlan, value: Json) -> Json:
+def checked(tool: ToolPlan, value: Json) -> Json:
+    """A result that can be kept and that its tool may give. Raises ToolError for one that is neither."""
     if too_deep(value):
         raise ToolError("tool_failed", f"tool `{tool.name}` returned what cannot be kept: {TOO_DEEP}")
     problem = tool.check_result(value)
