@@ -15,6 +15,9 @@ from agentctl.tools.mcp_server import McpServer
 LONGEST = 16 * 1024 * 1024
 """Bytes of one message of a server; twice the longest result that one of its tools may have, when that is more."""
 
+PATIENCE = 60.0
+"""Seconds for a server to start, to greet and to list its tools; one that is downloaded first takes a while."""
+
 
 class McpTools:
     """Calls the tools of MCP servers, each started once. `mask` takes secrets out of what is quoted of them.
@@ -22,8 +25,11 @@ class McpTools:
     For one event loop.
     """
 
-    def __init__(self, env: Mapping[str, str], mask: Callable[[Json], Json]) -> None:
+    def __init__(
+        self, env: Mapping[str, str], mask: Callable[[Json], Json], *, patience: float = PATIENCE
+    ) -> None:
         """`env` are the variables of the file, which the templates of a server read."""
+        self._patience = patience
         self._env = dict(env)
         self._mask = mask
         self._servers: dict[tuple[Path, str], McpServer] = {}
@@ -66,6 +72,6 @@ class McpTools:
     def _server(self, plan: McpServerPlan, longest: int) -> McpServer:
         server = self._servers.get(plan.key)
         if server is None:
-            server = self._servers[plan.key] = McpServer(plan, self._env, self._mask, LONGEST)
+            server = self._servers[plan.key] = McpServer(plan, self._env, self._mask, LONGEST, self._patience)
         server.longest = max(server.longest, longest)
         return server

@@ -135,13 +135,15 @@ class McpConnection:
             self._give_up(NotServed("it was given up"))
             raise
         except (NotServed, Exception) as error:  # noqa: BLE001 - of a group, too; told to who waits
-            self._give_up(error if isinstance(error, NotServed) else NotServed(_said(error)))
+            self._give_up(_first(error))
         finally:
             self._over.set()
 
-    def _give_up(self, error: NotServed) -> None:
+    def _give_up(self, error: BaseException) -> None:
         if not self._ready.done():
-            self._ready.set_exception(error)
+            lost = isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED
+            words = "it ended before it was ready" if lost else _said(error)
+            self._ready.set_exception(error if isinstance(error, NotServed) else NotServed(words))
             self._ready.exception()  # whoever asked may be gone
 
     def _failure(self, tool: str, error: MCPError) -> ToolError | SessionLost:
@@ -160,6 +162,8 @@ class McpConnection:
         if code in (types.CONNECTION_CLOSED, types.INVALID_REQUEST) and "session" in said.lower():
             self._over.set()
             return SessionLost(said)
+        if self.fault:
+            return ToolError("tool_failed", f"it {self.fault}, so it was ended", retryable=False)
         if code == types.CONNECTION_CLOSED and (not self.is_open or said == "Connection closed"):
             self._over.set()
             return ToolError("tool_unavailable", "it ended before it answered")
@@ -239,8 +243,17 @@ def _served(tool: types.Tool) -> ServedTool:
     )
 
 
-def _said(error: BaseException) -> str:
-    """An error in one line; of a group of them, the first."""
+def _first(error: BaseException) -> BaseException:
+    """The error, or the first of a group of them."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _said(error: BaseException) -> str:
+    """An error in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return quoted(f"{place}: {first['msg']}")
     return quoted(str(error) or type(error).__name__)

@@ -114,7 +114,7 @@ class ServerProcess:
         await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
-        if self._writing is not None:
+        if self._writing is not None and not self._writing.is_closing():
             self._writing.abort()
         await self._process.gone(_GRACE)
         await self._process.end()

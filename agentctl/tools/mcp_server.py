@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from agentctl.errors import CannotRun, ErrorClass, ToolError
 from agentctl.expressions import Expression, ExpressionError
@@ -23,14 +23,14 @@ from agentctl.tools.mcp_faults import NotServed, SessionLost, is_unknown, unknow
 from agentctl.tools.mcp_process import ServerProcess
 
 if TYPE_CHECKING:
+    from mcp_types import CallToolResult
+
     from agentctl.tools.mcp_connection import McpConnection
 
 KEY_META = "agentctl/idempotency_key"
 """Where the `_meta` of a request holds the idempotency key of a call."""
-START = 60.0
-"""Seconds for a server to start, to greet and to list its tools; one that is downloaded first takes a while."""
 _PING = 2.0
-"""Seconds in which a server that was silent once must say that it is there."""
+"""Seconds, at most, in which a server that was silent once must say that it is there."""
 _LONGEST_ERROR = 2_000
 """Characters kept of what a tool says of its failure."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -45,8 +45,10 @@ class McpServer:
         env: Mapping[str, str],
         mask: Callable[[Json], Json],
         longest: int,
+        patience: float,
     ) -> None:
-        """No message of the server may have more than `longest` bytes."""
+        """No message may have more than `longest` bytes. `patience`: seconds to start, to greet and to list tools."""
+        self._patience = patience
         self.longest = longest
         self._plan = plan
         self._names: Mapping[str, Json] = {"env": env}
@@ -62,10 +64,10 @@ class McpServer:
         try:
             connection = await self._connected()
             if not connection.is_listed:
-                async with asyncio.timeout(START):
+                async with asyncio.timeout(self._patience):
                     await connection.list_tools()
         except (NotServed, TimeoutError) as error:
-            said = str(error) or f"it did not list its tools within {START:g}s"
+            said = str(error) or f"it did not list its tools within {self._patience:g}s"
             raise CannotRun(f"mcp.{self._plan.name} cannot be used: {said}", hint=self._hint()) from error
         return connection.served
 
@@ -73,7 +75,7 @@ class McpServer:
         """Raises ToolError. When the caller is cancelled the server is told so."""
         self._under_way += 1
         try:
-            return await self._call(work, call)
+            result = await self._answer(work, call)
         except (SessionLost, NotServed) as error:
             raise self._named(ToolError("tool_unavailable", str(error))) from error
         except CannotRun as error:
@@ -83,6 +85,7 @@ class McpServer:
             raise self._named(error, await self._last_words() if died else "") from error
         finally:
             self._under_way -= 1
+        return self._read(work, call, result)
 
     def after_silence(self) -> str:
         """What may explain that a call had no answer. The server is looked at before the next one."""
@@ -98,32 +101,32 @@ class McpServer:
                 await self._opening
         await self._end()
 
-    async def _call(self, work: McpWork, call: Call) -> Json:
+    async def _answer(self, work: McpWork, call: Call) -> CallToolResult:
         arguments, meta = call.arguments, None
         if call.idempotency_key is not None:
             meta = {KEY_META: call.idempotency_key}
             if work.accepts_key:
                 arguments = {**arguments, "idempotency_key": call.idempotency_key}
-        await self._end_if_stuck()
+        await self._end_if_stuck(min(_PING, call.tool.timeout / 4))
         try:
-            result = await (await self._connected()).call(work.tool, arguments, meta)
+            return await (await self._connected()).call(work.tool, arguments, meta)
         except SessionLost:  # refused before it was looked at, so it may be asked again
-            result = await (await self._connected()).call(work.tool, arguments, meta)
-        return self._read(work, call, result)
+            return await (await self._connected()).call(work.tool, arguments, meta)
 
-    def _read(self, work: McpWork, call: Call, result: Any) -> Json:
+    def _read(self, work: McpWork, call: Call, result: CallToolResult) -> Json:
         from agentctl.tools.mcp_result import plain_result, text_of
 
         text = text_of(result)
         if is_unknown(work.tool, text):
-            raise unknown(work.tool, text)
+            raise self._named(unknown(work.tool, text))
         if result.is_error:
             said = text.strip()[:_LONGEST_ERROR] or "it failed, and did not say why"
             raise ToolError("tool_failed", str(self._mask(said)))
         if work.output is not None and result.structured_content is not None:
             problem = first_problem(work.output)(result.structured_content)
             if problem is not None:
-                raise ToolError("server", f"it answered what its own output schema does not allow: {problem}")
+                message = f"it answered what its own output schema does not allow: {problem}"
+                raise self._named(ToolError("server", message))
         return plain_result(call.tool, result)
 
     # --- the connection -------------------------------------------------------------------------------------------
@@ -159,12 +162,15 @@ class McpServer:
             connection = module.http_connection(url, headers, self.longest)
         self._connection = connection
         try:
-            async with asyncio.timeout(START):
+            async with asyncio.timeout(self._patience):
                 await connection.open()
         except BaseException as error:
-            words = f"it did not answer within {START:g}s" if isinstance(error, TimeoutError) else str(error)
-            if not connection.is_open:
-                words += await self._last_words()
+            words = (
+                f"it did not answer within {self._patience:g}s"
+                if isinstance(error, TimeoutError)
+                else str(error)
+            )
+            words += await self._last_words()
             await self._end()
             if isinstance(error, NotServed | TimeoutError):
                 raise NotServed(self._masked(words)) from error
@@ -204,12 +210,12 @@ class McpServer:
         except ExpressionError as error:
             raise NotServed(error.message) from error
 
-    async def _end_if_stuck(self) -> None:
-        """A server of ours that was silent, and says nothing now either, is ended; the next call starts it again."""
+    async def _end_if_stuck(self, patience: float) -> None:
+        """A server of ours that was silent, and says nothing now either, is ended, to be started again."""
         if not self._was_silent or self._process is None or self._under_way > 1 or not self._is_open:
             return
         assert self._connection is not None
-        if await self._connection.is_alive(_PING):
+        if await self._connection.is_alive(patience):
             self._was_silent = False
         else:
             await self._end()
@@ -228,14 +234,15 @@ class McpServer:
         """How a process of ours ended, and what it wrote last."""
         if self._process is None:
             return ""
-        fault = self._connection.fault if self._connection is not None else ""
-        how = fault or await self._process.how_it_ended()
+        how = ""
+        if not self._is_open:
+            fault = self._connection.fault if self._connection is not None else ""
+            how = f" (it {fault or await self._process.how_it_ended()})"
         said = self._shown(self._process.last_words)
-        return f" (it {how})" + (f"; it said last: {said}" if said else "")
+        return how + (f"; it said last: {said}" if said else "")
 
     def _named(self, error: ToolError, more: str = "") -> ToolError:
-        is_own = error.error_class == "tool_failed" and not more
-        words = error.message if is_own else f"MCP server `{self._plan.name}`: {error.message}{more}"
+        words = f"MCP server `{self._plan.name}`: {error.message}{more}"
         return ToolError(
             cast(ErrorClass, error.error_class),
             self._masked(words),
