@@ -26,7 +26,7 @@ def code_files(file: Path, project: Path, folder: Path | None = None) -> dict[st
     project = project.resolve()
     return {
         Path(os.path.relpath(found, project)).as_posix(): hashlib.blake2b(found.read_bytes()).hexdigest()
-        for found in _reached(file.absolute(), folder or file.parent, project)
+        for found in modules_of(file.absolute(), folder or file.parent, project)
     }
 
 
@@ -45,7 +45,9 @@ def named_files(folder: Path, names: Iterable[str], project: Path) -> dict[str, 
     return found
 
 
-def _reached(file: Path, folder: Path, project: Path) -> set[Path]:
+def modules_of(file: Path, folder: Path, project: Path) -> set[Path]:
+    """The real paths of a module and of all that it imports from `folder`, as far as they are in `project`."""
+    project = project.resolve()
     folder = folder.absolute()
     # The packages that a dotted module stands in are run before it is.
     packages = [

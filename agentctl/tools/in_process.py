@@ -19,7 +19,7 @@ from types import ModuleType
 from agentctl.json import Json, decode
 from agentctl.spec.python_source import module_file
 from agentctl.tools.printed import heard
-from agentctl.tools.worker import PythonCall, PythonToolError, failed, timed_out, with_ours
+from agentctl.tools.python_call import PythonCall, PythonToolError, failed, timed_out, with_ours
 from agentctl.tools.worker_main import Unsaid, encode_result, failure
 
 _Key = tuple[Path, str, str | None, str]

@@ -27,6 +27,8 @@ _GRACE = 0.5
 """Seconds in which a worker that is let go must have ended by itself."""
 _TAIL = 4096
 """Bytes kept of what a worker printed last."""
+_PIECES = 64
+"""Pieces of output that are read at a time."""
 _FAILURE = 64 * 1024
 """Bytes a reply may be longer than a result: room for a failure's message."""
 
@@ -44,14 +46,20 @@ class WorkerProcess:
         order: Json,
         env: Mapping[str, str] | None = None,
         on_output: Callable[[str], None] | None = None,
+        *,
+        program: str = _MAIN,
+        most_output: int | None = None,
     ) -> None:
-        """Start a process in `folder`; `connect` to it next. Raises OSError."""
+        """Start a process in `folder`; `connect` to it next. Raises OSError.
+
+        `program` is what its interpreter runs. It is cut off when one call prints more than `most_output` bytes.
+        """
         self._ours, theirs = socket.socketpair()
         self._output, printed = os.pipe()
         os.set_blocking(self._output, False)
         try:
             self._process = KeptProcess(
-                [sys.executable, isolation(), "-c", _MAIN, str(theirs.fileno()), encode(order).decode()],
+                [sys.executable, isolation(), "-c", program, str(theirs.fileno()), encode(order).decode()],
                 folder,
                 stdout=printed,
                 stderr=printed,
@@ -66,6 +74,10 @@ class WorkerProcess:
             theirs.close()
             os.close(printed)
         self.on_output = on_output
+        self.on_refusal: Callable[[bytes], None] | None = None
+        """Given what a sandbox refused."""
+        self._most_output = most_output
+        self._printed = 0
         self._text = getincrementaldecoder("utf-8")("replace")
         self._tail = b""
         self._channel = _Channel()
@@ -85,19 +97,32 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def has_flooded(self) -> bool:
+        """Whether it was cut off because of what it printed."""
+        return self._most_output is not None and self._printed > self._most_output
+
+    @property
     def last_words(self) -> str:
         """What it printed last."""
         return self._tail.decode(errors="replace").strip()
 
     async def ask(self, request: Json, max_result: int) -> tuple[bytes, bytes]:
         """Send a request; the reply's letter and body. Raises WorkerDied."""
+        self._printed = 0
         self._channel.send(encode(request))
         return await self.reply(max_result)
 
     async def reply(self, max_result: int) -> tuple[bytes, bytes]:
-        """The next frame. Raises WorkerDied."""
-        frame = await self._channel.next(max_result + _FAILURE)
+        """The next reply. Raises WorkerDied."""
+        while True:
+            frame = await self._channel.next(max_result + _FAILURE)
+            if frame[:1] != b"V":
+                break
+            if self.on_refusal is not None:
+                self.on_refusal(frame[1:])
         self._read_output()  # what the call printed is there before its reply is
+        if self.has_flooded:
+            raise WorkerDied
         return frame[:1], frame[1:]
 
     def kill(self) -> None:
@@ -131,13 +156,25 @@ class WorkerProcess:
         if self._output < 0:
             return
         try:
-            while data := os.read(self._output, 65536):
-                self._tail = (self._tail + data)[-_TAIL:]
-                if self.on_output is not None:
-                    self.on_output(self._text.decode(data))
-            self._close_output()
+            # not for ever: one that prints faster than we read must not hold everything up
+            for _ in range(_PIECES):
+                data = os.read(self._output, 65536)
+                if not data:
+                    self._close_output()
+                    return
+                self._take_output(data)
+                if self.has_flooded:
+                    self._close_output()
+                    self._channel.close()
+                    return
         except BlockingIOError:
             return
+
+    def _take_output(self, data: bytes) -> None:
+        self._printed += len(data)
+        self._tail = (self._tail + data)[-_TAIL:]
+        if self.on_output is not None:
+            self.on_output(self._text.decode(data))
 
     def _close_output(self) -> None:
         if self._output >= 0:

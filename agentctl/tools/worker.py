@@ -4,53 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from agentctl.errors import ToolError
 from agentctl.json import Json, decode
 from agentctl.tools.process import WorkerDied, WorkerProcess
+from agentctl.tools.python_call import PythonCall, PythonToolError, failed, timed_out, with_ours
+from agentctl.tools.sandbox.template import PROGRAM, environment, sandbox_order
+from agentctl.tools.sandbox.verdict import MOST_PRINTED, Tell, Verdict
 
 MAX_IDLE = 8
 START_TIMEOUT = 60.0
 """Seconds for a worker to start, load the module and run its setup; a call's own timeout begins after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PythonCall:
-    """Which function is called, and where it is. Paths are absolute."""
-
-    file: Path
-    function: str
-    folder: Path | None = None
-    """Where the graph file stands: the worker's working directory, and what the module may import from."""
-    setup: str | None = None
-    """`module:function`, run once in a worker."""
-    code: str = ""
-    """Digest of its code: a worker that loaded other code is not used."""
-
-    @property
-    def root(self) -> Path:
-        return self.folder or self.file.parent
-
-    @property
-    def module(self) -> str:
-        place = self.file.relative_to(self.root).with_suffix("")
-        return ".".join(place.parent.parts if place.name == "__init__" else place.parts)
-
-
-class PythonToolError(ToolError):
-    """A failed call of a Python tool. `details`: its traceback, or what the worker printed last."""
-
-    def __init__(
-        self,
-        error_class: Literal["tool_failed", "timeout", "tool_unavailable"],
-        message: str,
-        details: str = "",
-    ) -> None:
-        super().__init__(error_class, message)
-        self.details = details
 
 
 class WorkerPool:
@@ -87,19 +51,23 @@ class WorkerPool:
         idempotency_key: str | None = None,
         context: Json = None,
         on_output: Callable[[str], None] | None = None,
+        tell: Tell | None = None,
     ) -> Json:
         """The function's result as JSON, at most `max_result` bytes. Raises PythonToolError.
 
         `timeout` in seconds. When it runs out, or the caller is cancelled, the worker is killed with everything
         it started. The key and the context are given to the function only when they are not None. `on_output` is
-        given what is printed during the call, in the place of the pool's own.
+        given what is printed during the call, in the place of the pool's own; `tell` events of a sandbox.
         """
-        request = {
+        request: dict[str, Json] = {
             "function": spec.function,
             "arguments": with_ours(arguments, idempotency_key, context),
             "max_result": max_result,
         }
-        worker = await self._take(spec)
+        verdict = Verdict(spec.sandbox, timeout, tell) if spec.sandbox else None
+        if verdict is not None:
+            request["time"] = verdict.time
+        worker = await self._take(spec, verdict)
         worker.on_output = on_output or self._on_output
         try:
             async with asyncio.timeout(timeout):
@@ -108,11 +76,16 @@ class WorkerPool:
             await self._end(worker)
             raise timed_out(timeout) from None
         except WorkerDied:
+            if verdict is not None and worker.has_flooded:
+                await self._end(worker)
+                raise verdict.of_flood() from None
             raise await self._death(worker, "tool_failed", "before it answered") from None
         except BaseException:
             await self._end(worker)
             raise
         self._give_back(spec, worker)
+        if verdict is not None:
+            return verdict.read(letter, body, worker.last_words)
         if letter == b"R":
             return decode(body)
         raise failed(decode(body))
@@ -126,7 +99,7 @@ class WorkerPool:
             self._begin_end(worker)
         await asyncio.gather(*self._endings, *(worker.retire() for worker in idle))
 
-    async def _take(self, spec: PythonCall) -> WorkerProcess:
+    async def _take(self, spec: PythonCall, verdict: Verdict | None) -> WorkerProcess:
         """A worker that has loaded the module: an idle one, else a new one."""
         if self._closed:
             raise PythonToolError("tool_unavailable", "the workers are closed")
@@ -138,20 +111,33 @@ class WorkerPool:
             elif _serves(call, spec):
                 del self._idle[position]
                 self._busy.add(worker)
+                worker.on_refusal = verdict.refused if verdict else None
                 return worker
-        return await self._start(spec)
+        return await self._start(spec, verdict)
 
-    async def _start(self, spec: PythonCall) -> WorkerProcess:
-        order = {
+    async def _start(self, spec: PythonCall, verdict: Verdict | None) -> WorkerProcess:
+        order: dict[str, Json] = {
             "folder": str(spec.root),
             "module": spec.module,
             "file": str(spec.file),
             "setup": spec.setup or "",
         }
         try:
-            worker = WorkerProcess(spec.root, order, self._env, self._on_output)
+            if spec.sandbox is None:
+                worker = WorkerProcess(spec.root, order, self._env, self._on_output)
+            else:
+                order["sandbox"] = sandbox_order(spec, spec.sandbox)
+                worker = WorkerProcess(
+                    spec.root,
+                    order,
+                    environment(),
+                    self._on_output,
+                    program=PROGRAM,
+                    most_output=MOST_PRINTED,
+                )
         except OSError as error:
             raise PythonToolError("tool_unavailable", f"its worker cannot be started: {error}") from error
+        worker.on_refusal = verdict.refused if verdict else None
         self._busy.add(worker)
         await self._await_loaded(worker)
         return worker
@@ -205,24 +191,8 @@ class WorkerPool:
 
 
 def _serves(call: PythonCall, spec: PythonCall) -> bool:
-    return (call.file, call.root, call.setup, call.code) == (spec.file, spec.root, spec.setup, spec.code)
+    return _place(call) == _place(spec)
 
 
-def with_ours(arguments: dict[str, Json], idempotency_key: str | None, context: Json) -> dict[str, Json]:
-    """The arguments with what agentctl adds; an argument of the tool's own by that name comes first."""
-    ours = {"idempotency_key": idempotency_key, "context": context}
-    return {name: value for name, value in ours.items() if value is not None} | arguments
-
-
-def timed_out(timeout: float | None) -> PythonToolError:
-    return PythonToolError("timeout", f"no answer within {timeout:g}s, so it was ended")
-
-
-def failed(failure: Json) -> PythonToolError:
-    """What a worker says of a failure, as an error."""
-    kind, message, traceback = failure["kind"], failure["message"], failure["traceback"]
-    if kind == "load":
-        return PythonToolError("tool_unavailable", f"its module could not be loaded: {message}", traceback)
-    if kind == "missing":
-        return PythonToolError("tool_unavailable", message, traceback)
-    return PythonToolError("tool_failed", message, traceback)
+def _place(call: PythonCall) -> tuple[object, ...]:
+    return call.file, call.root, call.setup, call.code, call.sandbox

@@ -40,9 +40,10 @@ class Unsaid(Exception):
     """A result that cannot be sent: no JSON, or too much of it."""
 
 
-def main() -> None:
+def main(work: Callable[[int, Json], None] | None = None) -> None:
+    """Keep a child that does the work of a worker, unless another work is given."""
     channel, order = int(sys.argv[1]), json.loads(sys.argv[2])
-    child = fork_kept(lambda: work(channel, order))
+    child = fork_kept(lambda: (work or serve)(channel, order))
     if child:
         os.close(channel)
         ended = keep(child) or 0
@@ -163,11 +164,9 @@ def _parent(pid: int) -> int:
 # --- the child --------------------------------------------------------------------------------------------------
 
 
-def work(channel: int, order: dict[str, str]) -> None:
+def serve(channel: int, order: Json) -> None:
     """Load the module, run its setup, then answer calls until the channel is closed."""
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)
-    os.close(nowhere)
+    read_nothing()
     os.set_inheritable(channel, False)
     sys.argv = [order["file"]]
     tools = Tools(order["folder"])
@@ -176,19 +175,27 @@ def work(channel: int, order: dict[str, str]) -> None:
         module = tools.load(order["module"], order["file"])
         tools.set_up(order["setup"])
     except BaseException as error:  # noqa: BLE001 - whatever the module does, `sys.exit()` too, is reported
-        _send(channel, b"E", failure("load", error))
+        send(channel, b"E", failure("load", error))
         return
-    _send(channel, b"R", b"true")
+    send(channel, b"R", b"true")
     worker = os.getpid()
     while len(header := requests.read(4)) == 4:
         request = json.loads(requests.read(int.from_bytes(header, "big")))
         reply = tools.answer(module, request)
         if os.getpid() != worker:
             os._exit(1)  # a fork of the tool's that came back here: the call has its answer already
-        _send(channel, *reply)
+        send(channel, *reply)
 
 
-def _send(channel: int, letter: bytes, body: bytes) -> None:
+def read_nothing() -> None:
+    """Let stdin be empty."""
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+
+
+def send(channel: int, letter: bytes, body: bytes) -> None:
+    """A reply: its letter, and its body as JSON."""
     frame = memoryview((len(body) + 1).to_bytes(4, "big") + letter + body)
     while frame:
         frame = frame[os.write(channel, frame) :]
@@ -243,6 +250,10 @@ class Tools:
             return b"R", encode_result(value, request["max_result"])
         except Unsaid as error:
             return b"E", failure("unsaid", error)
+
+    def begin_anew(self) -> None:
+        """In a fork: a loop of its own, for the parent's cannot serve two processes."""
+        self._runner = None
 
     def _value(self, function: Callable[..., Json], arguments: dict[str, Json]) -> Json:
         value = function(**arguments)
@@ -308,7 +319,22 @@ def _has_long_integer(value: Json) -> bool:
 def failure(kind: str, error: BaseException) -> bytes:
     """A failure as JSON. `kind`: load, missing, raised or unsaid."""
     said = str(error) if kind in ("unsaid", "missing") else describe(error)
-    return json.dumps({"kind": kind, "message": said, "traceback": frames(error)}).encode()
+    return json.dumps(
+        {"kind": kind, "message": said, "traceback": frames(error), "cause": _cause(error)}
+    ).encode()
+
+
+def _cause(error: BaseException) -> Json:
+    """The first failure of the machine behind an error: what it is, and the path that it is about."""
+    step: BaseException | None = error
+    for _ in range(_FRAMES):
+        if isinstance(step, MemoryError):
+            return {"type": "MemoryError"}
+        if isinstance(step, OSError) and step.errno is not None:
+            path = step.filename if isinstance(step.filename, str) else None
+            return {"type": "OSError", "errno": step.errno, "path": path}
+        step = step.__cause__ or step.__context__ if step is not None else None
+    return None
 
 
 def describe(error: BaseException) -> str:

@@ -71,6 +71,12 @@ def limit_mount(mount: int, attributes: int) -> None:
     _call("mount_setattr", mount, b"", _EMPTY_PATH | _RECURSIVE, wanted, len(wanted))
 
 
+def remount_read_only(place: str) -> None:
+    """Let nothing be made on one mount; those beneath it stay as they are."""
+    wanted = struct.pack("=QQQQ", RDONLY, 0, 0, 0)
+    _call("mount_setattr", _HERE, place.encode(), 0, wanted, len(wanted), said=place)
+
+
 def attach_mount(mount: int, place: str) -> None:
     """Let a mount be seen at a place that is there."""
     _call("move_mount", mount, b"", _HERE, place.encode(), 4, said=place)  # MOVE_MOUNT_F_EMPTY_PATH

@@ -60,7 +60,9 @@ _TOLD: Final = {
     "writes": "mknod mknodat",
 }
 """What is refused and told, under the guarantee that it would break."""
-_XATTR: Final = "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr"
+_XATTR: Final = (
+    "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr"
+)
 _IOCTLS: Final = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x802C542A)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, TCGETS2."""
 _TERMINAL_INPUT: Final = (0x5412, 0x541C)
