@@ -59,17 +59,26 @@ def load(
     limits: Mapping[str, Json] | None = None,
     approve: Sequence[str] = (),
     durability: Durability = "normal",
+    sandbox: Literal["process"] | None = None,
 ) -> LoadedGraph:
     """Check and compile a graph file.
 
     `store` is the folder for threads (by default the nearest `.agentctl` upward, else one is made in the working
     directory); `env` adds to the process's environment; `models` replaces models by name (`default` for
     agents without one); `limits` replaces keys of `limits:`; the tools of `approve` need no person's yes, which
-    is recorded. Raises InvalidGraph, UsageError, CannotRun.
+    is recorded. With `sandbox="process"`, which is recorded too, tools with a `sandbox` are kept to its limits
+    of time, memory and processes only. Raises InvalidGraph, UsageError, CannotRun.
     """
     document = read_document(Path(path))
     return from_document(
-        document, store=store, env=env, models=models, limits=limits, approve=approve, durability=durability
+        document,
+        store=store,
+        env=env,
+        models=models,
+        limits=limits,
+        approve=approve,
+        durability=durability,
+        sandbox=sandbox,
     )
 
 
@@ -82,6 +91,7 @@ def from_document(
     limits: Mapping[str, Json] | None = None,
     approve: Sequence[str] = (),
     durability: Durability = "normal",
+    sandbox: Literal["process"] | None = None,
 ) -> LoadedGraph:
     """As `load`, for a document already read."""
     errors = [finding for finding in check(document) if finding.severity == "error"]
@@ -99,6 +109,8 @@ def from_document(
     options: dict[str, Json] = {"models": dict(models or {}), "limits": dict(limits or {})}
     if approve:
         options["approve"] = sorted(approve)
+    if sandbox is not None:
+        options["sandbox"] = sandbox
     environment = read_environment(document.spec, env)
     folder = Path(store) if store else None
     return LoadedGraph(graph, environment, options, folder, durability, completing=Completing(compiled))
@@ -255,6 +267,7 @@ class LoadedGraph:
             secrets=known.secrets,
             folder=folder,
             breakers=open_breakers(folder) if self._has_breakers() else None,
+            sandboxed="sandbox" not in self.options,
         )
         sinks = (JsonLinesSink(folder / "events.jsonl"),) if self.graph.jsonl else ()
         return Open(open_thread_store(folder, durability=self.durability), world, sinks)

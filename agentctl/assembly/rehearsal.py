@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ async def rehearse(
     """
     world = LiveWorld(graph.graph, graph.environment.values, graph.providers, None, b"")
     models = await _models(graph, world, fetches=fetches)
-    problems = [*_unset(graph.graph, world)]
+    problems = await _lacking(graph.graph, world)
     problems += [model.problem for model in models if model.problem is not None]
     state, turn = State.fresh(graph.graph.fields), 1
     try:
@@ -74,12 +74,15 @@ async def rehearse(
     return Rehearsal(graph.graph, shown, turn, tuple(models), tuple(problems))
 
 
-def _unset(graph: Graph, world: LiveWorld) -> Iterator[AgentctlError]:
+async def _lacking(graph: Graph, world: LiveWorld) -> list[AgentctlError]:
+    found: list[AgentctlError] = []
     for tool in graph.tools.values():
         try:
             world.check_tool(tool)
+            await world.check_sandbox(tool)
         except AgentctlError as problem:
-            yield problem
+            found.append(problem)
+    return found
 
 
 async def _models(graph: LoadedGraph, world: LiveWorld, *, fetches: bool) -> list[ReadyModel]:

@@ -47,6 +47,7 @@ from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
 from agentctl.tools.mcp import McpTools
 from agentctl.tools.printed import told
+from agentctl.tools.sandbox.profiles import profile_of
 from agentctl.tools.store import StoreTools
 from agentctl.tools.worker import PythonCall, WorkerPool
 
@@ -64,10 +65,13 @@ class LiveWorld:
         secrets: Sequence[str] = (),
         breakers: Breakers | None = None,
         folder: Path | None = None,
+        *,
+        sandboxed: bool = True,
     ) -> None:
         """`secret` is for memo keys; `secrets` are masked in what is quoted of servers and programs.
 
-        `folder` is the project's `.agentctl`, for stores that name no folder of their own.
+        `folder` is the project's `.agentctl`, for stores that name no folder of their own. Not `sandboxed`: tools
+        with a `sandbox` are kept to its limits only, which each of their calls tells.
         """
         self._graph = graph
         self._names = {"env": dict(env)}
@@ -77,7 +81,8 @@ class LiveWorld:
         mask = Mask(secrets)
         self._breakers = None if breakers is None else ToolBreakers(breakers, self._breaker_key)
         self._http = HttpTools(env, mask)
-        self._commands = CommandTools(env, mask)
+        self._commands = CommandTools(env, mask, isolate=sandboxed)
+        self._sandboxed = sandboxed
         self.stores = Stores(folder, providers, self._settings)
         self._store_tools = StoreTools(self.stores.get)
         self._mcp = McpTools(env, mask)
@@ -103,6 +108,7 @@ class LiveWorld:
         """Make the clients of the graph's models. Raises CannotRun for a missing key or variable, UsageError."""
         for tool in self._graph.tools.values():
             self.check_tool(tool)
+            await self.check_sandbox(tool)
         for model in self._graph.models.values():
             await self._providers.get(self._settings(model))
 
@@ -116,6 +122,16 @@ class LiveWorld:
         provider = await self._providers.get(settings)
         if isinstance(provider, Checkable):
             provider.check(settings.model)
+
+    async def check_sandbox(self, tool: ToolPlan) -> None:
+        """Raises CannotRun where this machine cannot keep a tool to its sandbox."""
+        profile = profile_of(tool)
+        if profile is not None and self._sandboxed:
+            from agentctl.tools.sandbox.proof import require
+
+            await require(profile, tool.name)
+        if isinstance(tool.work, CommandWork):
+            self._commands.prepare(tool)
 
     def check_tool(self, tool: ToolPlan) -> None:
         """Raises CannotRun where a call would, for a variable that is not set, or a package."""
@@ -222,6 +238,8 @@ class LiveWorld:
 
     async def _work(self, call: Call) -> Json:
         work = call.tool.work
+        if call.tool.sandbox is not None and not self._sandboxed:
+            call.tell("sandbox.downgraded", {"from": profile_of(call.tool), "to": "process"})
         match work:
             case PythonWork():
                 return await self._python(work, call)

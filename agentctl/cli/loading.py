@@ -13,7 +13,7 @@ import typer
 
 from agentctl.cli.asking import confirm
 from agentctl.cli.pulling import fetch, known_model
-from agentctl.cli.streams import can_ask, in_colour, say
+from agentctl.cli.streams import can_ask, complain, in_colour, say
 from agentctl.errors import CannotRun
 from agentctl.json import Json
 
@@ -30,6 +30,7 @@ def load_graph(
     limits: Mapping[str, Json] | None = None,
     approve: Sequence[str] = (),
     durability: Literal["normal", "full"] = "normal",
+    sandbox: str | None = None,
 ) -> LoadedGraph:
     """A checked graph. Findings are shown on stderr and end the command with exit 1."""
     from agentctl.assembly.environment import read_env_file
@@ -37,8 +38,15 @@ def load_graph(
 
     env = read_env_file(env_file) if env_file is not None else None
     try:
-        return load(
-            file, store=store, env=env, models=models, limits=limits, approve=approve, durability=durability
+        graph = load(
+            file,
+            store=store,
+            env=env,
+            models=models,
+            limits=limits,
+            approve=approve,
+            durability=durability,
+            sandbox="process" if sandbox else None,
         )
     except InvalidGraph as invalid:
         from agentctl.check.reports.result import Result
@@ -46,6 +54,19 @@ def load_graph(
 
         sys.stderr.write(as_text(Result(invalid.findings), color=in_colour(sys.stderr)))
         raise typer.Exit(invalid.exit_code) from None
+    if sandbox:
+        _say_downgrade(graph)
+    return graph
+
+
+def _say_downgrade(graph: LoadedGraph) -> None:
+    names = [f"`{name}`" for name, tool in graph.graph.tools.items() if tool.sandbox is not None]
+    if names:
+        what = "is kept to the limits of its" if len(names) == 1 else "are kept to the limits of their"
+        complain(
+            "warning",
+            f"--sandbox process: {', '.join(names)} {what} sandbox only, and may read, write and connect as you may",
+        )
 
 
 def thread_meant(reference: str | None, store: Path | None) -> str | None:

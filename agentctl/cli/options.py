@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,22 @@ EnvFile = Annotated[
     typer.Option("--env-file", metavar="FILE", help="Read environment variables.", show_default=False),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Make every tool call, remembered or not.")]
+
+
+class Downgrade(StrEnum):
+    """What `--sandbox` may say."""
+
+    process = "process"
+
+
+Sandbox = Annotated[
+    Downgrade | None,
+    typer.Option(
+        "--sandbox",
+        help="process: keep tools with a `sandbox` to its limits only, where the machine cannot do more.",
+        show_default=False,
+    ),
+]
 Events = Annotated[
     Path | None,
     typer.Option(

@@ -23,6 +23,7 @@ from agentctl.cli.options import (
     Models,
     NoCache,
     Quiet,
+    Sandbox,
     Store,
     Tenant,
     Thread,
@@ -56,6 +57,7 @@ def chat(
     tenant: Tenant = "",
     model: Models = None,
     limit: Limits = None,
+    sandbox: Sandbox = None,
     env_file: EnvFile = None,
     no_cache: NoCache = False,
     as_json: AsJson = False,
@@ -70,7 +72,12 @@ def chat(
     Lines may also come through a pipe, a turn for each; the first that fails ends the chat.
     """
     graph = load_graph(
-        file, store=store, env_file=env_file, models=pairs(model, "--model"), limits=limits(limit)
+        file,
+        store=store,
+        env_file=env_file,
+        models=pairs(model, "--model"),
+        limits=limits(limit),
+        sandbox=sandbox,
     )
     given = read_inputs(inputs, None, graph.graph)
     field = spoken_field(graph.graph, say_field, given)

@@ -18,6 +18,7 @@ from agentctl.cli.options import (
     Events,
     NoCache,
     Quiet,
+    Sandbox,
     Store,
     ThreadRef,
     Verbose,
@@ -57,6 +58,7 @@ def resume(
     assume: Assume = None,
     result: Result = None,
     accept_changes: AcceptChanges = False,
+    sandbox: Sandbox = None,
     env_file: EnvFile = None,
     no_cache: NoCache = False,
     as_json: AsJson = False,
@@ -79,6 +81,7 @@ def resume(
         models=options.get("models"),
         limits=options.get("limits"),
         approve=options.get("approve", ()),
+        sandbox=sandbox or options.get("sandbox"),
     )
     fetch_missing(graph, yes=yes)
 

@@ -23,6 +23,7 @@ from agentctl.cli.options import (
     Models,
     NoCache,
     Quiet,
+    Sandbox,
     Store,
     Tenant,
     Thread,
@@ -61,6 +62,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="TOOL", help="Needs no person's yes in this run.", show_default=False),
     ] = None,
+    sandbox: Sandbox = None,
     env_file: EnvFile = None,
     no_cache: NoCache = False,
     as_json: AsJson = False,
@@ -110,6 +112,7 @@ def run(
         limits=limits(limit),
         approve=approve or (),
         durability="full" if durability is Durability.full else "normal",
+        sandbox=sandbox,
     )
     thread = thread_meant(thread, store)
     console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)

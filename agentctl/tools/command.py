@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from agentctl.errors import ToolError
 from agentctl.expressions import ExpressionError
-from agentctl.graph.plan import CommandWork, ToolPlan
+from agentctl.graph.plan import CommandWork, SandboxPlan, ToolPlan
 from agentctl.json import Json
 from agentctl.tools.answers import Unreadable, quoted, read_json, read_text
 from agentctl.tools.call import Call
@@ -55,17 +55,17 @@ class CommandTools:
         self._mask = mask
         self._isolate = isolate
         self._starter = CommandStarter()
-        self._grants: dict[str, Grants] = {}
-        """By tool."""
+        self._grants: dict[SandboxPlan, Grants] = {}
         self._running: set[CommandProcess] = set()
         self._endings: set[asyncio.Task[None]] = set()
 
     def prepare(self, tool: ToolPlan) -> None:
-        """Warm the starter up and resolve what a tool is granted, before anything runs. Raises ToolError."""
-        with contextlib.suppress(OSError):  # a call says so
+        """Warm the starter up and resolve what a tool is granted, before anything runs."""
+        # what cannot be had yet, a call finds or says
+        with contextlib.suppress(OSError, ToolError):
             self._starter.start()
-        if tool.sandbox is not None and self._isolate:
-            self._granted(tool)
+            if tool.sandbox is not None and self._isolate:
+                self._granted(tool.sandbox)
 
     async def call(self, work: CommandWork, call: Call) -> Json:
         """What the program prints, at most `max_result` bytes of it. Raises ToolError.
@@ -142,7 +142,7 @@ class CommandTools:
         return isolated_order(
             bubblewrap,
             sandbox,
-            self._granted(run.call.tool),
+            self._granted(sandbox),
             run.limits,
             program=program,
             words=words,
@@ -150,12 +150,11 @@ class CommandTools:
             folder=run.work.folder,
         )
 
-    def _granted(self, tool: ToolPlan) -> Grants:
-        """What it is granted, its links resolved when first asked. Raises ToolError."""
-        assert tool.sandbox is not None
-        grants = self._grants.get(tool.name)
+    def _granted(self, sandbox: SandboxPlan) -> Grants:
+        """What it grants, its links resolved when first asked. Raises ToolError."""
+        grants = self._grants.get(sandbox)
         if grants is None:
-            grants = self._grants[tool.name] = Grants.resolve(tool.sandbox)
+            grants = self._grants[sandbox] = Grants.resolve(sandbox)
         grants.check()
         return grants
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from agentctl.errors import ToolError
 from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json
-from agentctl.tools.sandbox.filter import seccomp_filter
 from agentctl.tools.sandbox.profiles import CallLimits
 
 _STATUS, _BLOCK, _DATA = 60, 61, 62
@@ -88,6 +87,8 @@ def isolated_order(
     folder: Path,
 ) -> Json:
     """The order for a command's keeper. `program` is absolute; `words[0]` is replaced by it."""
+    from agentctl.tools.sandbox.filter import seccomp_filter
+
     network = sandbox.network
     data = [seccomp_filter(network=network), _PASSWD, _GROUP]
     setup = [

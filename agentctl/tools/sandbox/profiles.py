@@ -51,11 +51,13 @@ OPEN_FILES = 1024
 
 def profile_of(tool: ToolPlan) -> Profile | None:
     """The profile that a tool's `sandbox` asks for; None where it asks for none."""
-    if tool.sandbox is None:
-        return None
-    if isinstance(tool.work, CommandWork) or (isinstance(tool.work, PythonWork) and tool.sandbox.network):
-        return "isolated"
-    return "restricted" if isinstance(tool.work, PythonWork) else None
+    match tool.work if tool.sandbox is not None else None:
+        case CommandWork():
+            return "isolated"
+        case PythonWork():
+            return "restricted"
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
