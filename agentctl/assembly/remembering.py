@@ -123,10 +123,9 @@ def _story(
     memo: RememberedCalls,
 ) -> Story:
     tool = record["tool"]
-    earlier = [entry for entry in known if entry.tool == tool]
-    there = {entry.key for entry in earlier}
-    earlier += [entry for entry in _of_tape(calls, tool, thread) if entry.key not in there]
-    return story_of(record, definitions.get(tool, {}), earlier, memo.details, turn["run"]["tenant"])
+    kept = [entry for entry in known if entry.tool == tool]
+    told = list(_of_tape(calls, tool, thread))
+    return story_of(record, definitions.get(tool, {}), kept, told, memo.details, turn["run"]["tenant"])
 
 
 def _of_tape(calls: _Calls, tool: str, thread: str) -> Iterator[Remembered]:

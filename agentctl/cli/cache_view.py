@@ -100,7 +100,7 @@ def stories_text(thread: str, step: str, stories: Sequence[Story]) -> str:
         lines.append(f"  {story.place}  {story.tool}: {_outcome(story)}")
         lines += [f"       {reason_text(reason, story)}" for reason in story.reasons]
         if story.outcome == "miss" and story.nearest is not None:
-            lines.append(f"       compared with {_origin(story.nearest)}")
+            lines.append(f"       compared with the answer {_origin(story.nearest)}")
     return "\n".join(lines) + "\n"
 
 

@@ -112,6 +112,8 @@ def clear(
         freed = memo.forget_all() if whole else memo.forget([entry.key for entry in entries])
     if as_json:
         print_json({"v": 1, "entries": freed.entries, "bytes": freed.bytes})
+    elif not quiet and freed == (0, 0):
+        say("nothing to forget")
     elif not quiet:
         say(f"forgot {count(freed.entries, 'call')}, {size_text(freed.bytes)} freed")
     return 0

@@ -20,7 +20,7 @@ class Story:
     """What became of one tool call."""
 
     place: str
-    """`1.2`: reply 1, call 2; `0.0` for a tool node."""
+    """`3.1.2`: step 3, reply 1, call 2; `3.0.1` for the call of a tool node."""
     tool: str
     outcome: str
     """`hit`, `miss`, `off` (it could not be remembered), `failed` or `unknown`."""
@@ -43,17 +43,23 @@ class Reason:
 
 
 def story_of(
-    record: Json, definition: Mapping[str, Json], earlier: Sequence[Remembered], details: Details, tenant: str
+    record: Json,
+    definition: Mapping[str, Json],
+    kept: Sequence[Remembered],
+    told: Sequence[Remembered],
+    details: Details,
+    tenant: str,
 ) -> Story:
     """The story of one `tool` effect.
 
-    `definition` is the tool in the file that was run; `earlier` are answers of the tool that others, or this
-    thread, stored.
+    `definition` is the tool in the file that was run; `kept` are the tool's answers in the memo, `told` those that
+    the thread itself stored by its tape, be they gone or not.
     """
-    attempt, _, place = record["key"].rpartition("!")[2].partition(".")
-    place, tool = place if attempt == "1" else f"{place} try {attempt}", record["tool"]
+    path, _, rest = record["key"].rpartition("!")
+    attempt, _, call = rest.partition(".")
+    place, tool = f"{path}.{call}{'' if attempt == '1' else f' (try {attempt})'}", record["tool"]
     if "memo" in record:
-        return _hit(place, tool, record["memo"], earlier)
+        return _hit(place, tool, record["memo"], kept)
     if "err" in record or "cut" in record or "limit" in record:
         return Story(place, tool, "failed", (Reason("failed"),))
     missed = record.get("missed")
@@ -61,11 +67,11 @@ def story_of(
         return Story(place, tool, "off", (_off(definition),))
     if "off" in missed:
         return Story(place, tool, "off", (Reason("no_memo" if missed["off"] == "memo" else "many_files"),))
-    return _miss(place, tool, missed, earlier, details, tenant)
+    return _miss(place, tool, missed, [*kept, *told], details, tenant)
 
 
-def _hit(place: str, tool: str, memo: Json, earlier: Sequence[Remembered]) -> Story:
-    same = [entry for entry in earlier if entry.key == memo.get("key")]
+def _hit(place: str, tool: str, memo: Json, kept: Sequence[Remembered]) -> Story:
+    same = [entry for entry in kept if entry.key == memo.get("key")]
     given = [entry for entry in same if abs(entry.stored - memo.get("stored", 0.0)) < 0.01]
     reasons = () if given else (Reason("stored_again" if same else "gone_since"),)
     return Story(place, tool, "hit", reasons, memo["age"], memo["saved"], given[0] if given else None)
