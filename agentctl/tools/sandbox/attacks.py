@@ -1,7 +1,7 @@
 """What a self-test tries from inside a sandbox: run by path, with nothing of agentctl imported.
 
-`probe` prints JSON: under each guarantee the attempts that went through, and whether it could read what it may.
-The others are ended from outside, or print `escaped`. All are bounded, for the day on which a defence fails.
+`probe` gives under each guarantee the attempts that went through, and whether it could read what it may. The others
+are ended from outside, or give `escaped`. All are bounded, for the day on which a defence fails.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLONE_NEWUSER, PTRACE_TRACEME = 0x10000000, 0
 
 
-def probe(aim: dict[str, str]) -> None:
+def probe(aim: dict[str, str]) -> dict[str, object]:
     found: dict[str, list[str]] = {}
     for guarantee, attempts in (
         ("files", reads(aim)),
@@ -41,7 +41,7 @@ def probe(aim: dict[str, str]) -> None:
     ):
         found[guarantee] = [what for what, attempt in attempts if goes_through(attempt)]
     with open(aim["granted"]) as file:
-        print(json.dumps({"through": found, "granted": file.read()}))
+        return {"through": found, "granted": file.read()}
 
 
 def goes_through(attempt: Callable[[], None]) -> bool:
@@ -110,48 +110,46 @@ def system_call(name: str, *arguments: int | bytes | None) -> None:
         raise OSError(ctypes.get_errno(), name)
 
 
-def memory() -> None:
+def memory() -> str:
     held = []
     for _ in range(512):
         held.append(b"x" * (1 << 20))
-    print("escaped")
+    return "escaped"
 
 
-def spin() -> None:
+def spin() -> str:
     end = time.monotonic() + 5
     while time.monotonic() < end:
         pass
-    print("escaped")
+    return "escaped"
 
 
-def breed() -> None:
+def breed() -> str:
     for _ in range(150):
         if os.fork() == 0:
             time.sleep(3)
             os._exit(0)
     time.sleep(1)
-    print("escaped", flush=True)
+    return "escaped"
 
 
-def flood() -> None:
+def flood() -> str:
     for _ in range(4096):
         os.write(1, b"x" * 4096)
+    return "escaped"
 
 
-def stay(token: str) -> None:
+def stay(token: str) -> str:
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             os.execv(sys.executable, [sys.executable, "-ISc", "import time; time.sleep(5)", token])
         os._exit(0)
     os.wait()
+    return ""
 
 
 if __name__ == "__main__":
     which, argument = sys.argv[1], sys.argv[2]
-    if which == "probe":
-        probe(json.loads(argument))
-    elif which == "stay":
-        stay(argument)
-    else:
-        {"memory": memory, "time": spin, "processes": breed, "output": flood}[which]()
+    given = [json.loads(argument)] if argument else []
+    print(json.dumps(globals()[which](*given)), flush=True)

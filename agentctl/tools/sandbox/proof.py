@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,13 +18,12 @@ from agentctl.errors import AgentctlError, CannotRun
 from agentctl.json import Json, decode, digest, encode
 from agentctl.tools.sandbox.isolated import find_bubblewrap
 from agentctl.tools.sandbox.profiles import GIVEN, GUARANTEES, Guarantee, Profile
-from agentctl.tools.sandbox.trial import Broken, attack_commands
+from agentctl.tools.sandbox.trial import attack
 
 DOWNGRADE = "or run it with the bounds of a process only: --sandbox process"
 _INSTALL = (
     "install bubblewrap (apt install bubblewrap, dnf install bubblewrap), or pip install 'agentctl[sandbox]'"
 )
-Attack = Callable[[], Awaitable[Broken]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +70,13 @@ async def _try(profile: Profile) -> Proof:
     lacking = _lacking(profile)
     if lacking is None:
         try:
-            broken = await _attack(profile)
+            broken = await attack(profile)
         except (OSError, AgentctlError, ImportError, ValueError) as error:
             lacking = str(error)
         else:
             return Proof(profile, broken, *(_cause(profile) if broken else ()))
     why, mend = (lacking, _mend(lacking)) if lacking else _cause(profile)
     return Proof(profile, dict.fromkeys(GIVEN[profile], why), why, mend)
-
-
-async def _attack(profile: Profile) -> Broken:
-    if profile == "restricted":
-        return await _attack_python()
-    return await attack_commands(profile)
-
-
-async def _attack_python() -> Broken:
-    raise NotImplementedError
 
 
 def _lacking(profile: Profile) -> str | None:

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from agentctl.errors import ToolError
 from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json, decode, encode
 from agentctl.tools.command_process import CommandProcess, Ended, TooMuch
@@ -30,14 +32,76 @@ Broken = Mapping[Guarantee, str]
 """Guarantees that do not hold, and what came through."""
 
 
-async def attack_commands(profile: Profile) -> Broken:
-    """Attack the profile of commands. Raises OSError where nothing can be started at all."""
-    starter = CommandStarter()
-    try:
-        with _prey() as prey:
-            return await _Trial(profile, starter, prey).run()
-    finally:
-        starter.close()
+_FUNCTIONS: Mapping[Guarantee, str] = {
+    "left_behind": "stay",
+    "memory": "memory",
+    "time": "spin",
+    "processes": "breed",
+    "output": "flood",
+}
+_PROBED: tuple[Guarantee, ...] = (
+    "files",
+    "writes",
+    "network",
+    "secrets",
+    "signals",
+    "namespaces",
+    "kernel",
+)
+
+
+class Tried(NamedTuple):
+    """How an attack ended: what it gave, and what ended it otherwise."""
+
+    result: Json = None
+    ended_for: str = ""
+    """The guarantee that ended it."""
+    said: str = ""
+
+
+async def attack(profile: Profile) -> Broken:
+    """Attack a profile. Raises OSError, ImportError or AgentctlError where nothing can be started at all."""
+    token = secrets.token_hex(8)
+    with _prey() as prey:
+        calls = _PythonCalls(prey) if profile == "restricted" else _Commands(profile, prey)
+        try:
+            given = [each for each in GIVEN[profile] if each in _FUNCTIONS]
+            tries = [
+                calls.attack(_FUNCTIONS[each], token if each == "left_behind" else None) for each in given
+            ]
+            if "files" in GIVEN[profile]:
+                tries.append(calls.attack("probe", prey.aim))
+            tried = await asyncio.gather(*tries)
+        finally:
+            await calls.close()
+        broken = _unbounded(given, tried, token)
+        return broken if "files" not in GIVEN[profile] else {**broken, **_through(prey, tried[-1])}
+
+
+def _unbounded(given: Sequence[Guarantee], tried: Sequence[Tried], token: str) -> dict[Guarantee, str]:
+    """What was not ended as it should be."""
+    broken: dict[Guarantee, str] = {}
+    for guarantee, outcome in zip(given, tried, strict=False):
+        if guarantee == "left_behind":
+            if _is_alive(token):
+                broken[guarantee] = "a daemon lived on"
+        elif outcome.result is not None or outcome.ended_for != guarantee:
+            broken[guarantee] = f"the attack was not stopped: {outcome.said or 'it ended by itself'}"
+    return broken
+
+
+def _through(prey: _Prey, probe: Tried) -> dict[Guarantee, str]:
+    """What the probe got through with."""
+    said = probe.result
+    if not isinstance(said, dict) or said.get("granted") != "granted":
+        # what could not run at all has proven nothing
+        return dict.fromkeys(_PROBED, f"nothing can be started in it: {probe.said}")
+    broken: dict[Guarantee, str] = {name: "; ".join(what) for name, what in said["through"].items() if what}
+    if prey.victim.poll() is not None:
+        broken["signals"] = "a process outside was killed"
+    if Path(prey.aim["secret"]).read_text() != "secret":
+        broken["writes"] = "a file outside was written"
+    return broken
 
 
 @dataclass(frozen=True)
@@ -49,83 +113,43 @@ class _Prey:
     victim: subprocess.Popen[bytes]
 
 
-@dataclass(frozen=True)
-class _Trial:
-    profile: Profile
-    starter: CommandStarter
-    prey: _Prey
+class _Commands:
+    """Attacks by commands, as `process` or `isolated`."""
 
-    async def run(self) -> Broken:
-        given = GIVEN[self.profile]
-        token = secrets.token_hex(8)
-        bounds: list[Guarantee] = [g for g in ("memory", "time", "processes", "output") if g in given]
-        tries = [self._try("stay", token), *(self._try(each, "") for each in bounds)]
-        if "files" in given:
-            tries.append(self._try("probe", encode(self.prey.aim).decode()))
-        stayed, *outcomes = await asyncio.gather(*tries)
-        broken: dict[Guarantee, str] = {}
-        if _is_alive(token):
-            broken["left_behind"] = "a daemon lived on"
-        elif not isinstance(stayed, Ended) or stayed.status != 0:
-            broken["left_behind"] = f"the attack itself could not be run: {_said(stayed)}"
-        for guarantee, outcome in zip(bounds, outcomes, strict=False):
-            if not _is_stopped(guarantee, outcome):
-                broken[guarantee] = f"the attack was not stopped: {_said(outcome)}"
-        if "files" in given:
-            broken |= self._through(outcomes[-1])
-        return broken
+    def __init__(self, profile: Profile, prey: _Prey) -> None:
+        self._profile = profile
+        self._prey = prey
+        self._starter = CommandStarter()
 
-    def _through(self, outcome: Ended | None) -> Broken:
-        """What the probe got through with."""
-        try:
-            said = decode(outcome.stdout) if outcome is not None else {}
-        except ValueError:
-            said = {}
-        if said.get("granted") != "granted":
-            # what could not run at all has proven nothing
-            names: list[Guarantee] = [
-                "files",
-                "writes",
-                "network",
-                "secrets",
-                "signals",
-                "namespaces",
-                "kernel",
-            ]
-            return dict.fromkeys(names, f"nothing can be started in it: {_said(outcome)}")
-        broken: dict[Guarantee, str] = {
-            name: "; ".join(what) for name, what in said["through"].items() if what
-        }
-        if self.prey.victim.poll() is not None:
-            broken["signals"] = "a process outside was killed"
-        if Path(self.prey.aim["secret"]).read_text() != "secret":
-            broken["writes"] = "a file outside was written"
-        return broken
-
-    async def _try(self, which: str, argument: str) -> Ended | None:
-        """How an attack ended; None where it flooded us."""
-        limits = _SHORT if which == "time" else _LIMITS
+    async def attack(self, function: str, argument: Json) -> Tried:
         python = os.path.realpath(sys.executable)
-        words = [python, "-IS", "-c", _ATTACKS.read_text(), which, argument]
-        running = CommandProcess(self.starter, self._order(words, limits), 64 * 1024)
+        said = "" if argument is None else encode(argument).decode()
+        words = [python, "-IS", "-c", _ATTACKS.read_text(), function, said]
+        running = CommandProcess(
+            self._starter, self._order(words, _SHORT if function == "spin" else _LIMITS), 65536
+        )
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await running.ended()
-        except (TooMuch, TimeoutError):
-            return None
+                return _judged(await running.ended())
+        except TooMuch:
+            return Tried(ended_for="output")
+        except TimeoutError:
+            return Tried(said="it did not end")
         finally:
             await running.end()
 
+    async def close(self) -> None:
+        self._starter.close()
+
     def _order(self, words: list[str], limits: CallLimits) -> Json:
         env = {"PATH": os.defpath}
-        if self.profile == "process":
+        if self._profile == "process":
             given = {"program": words[0], "words": words, "env": env, "limits": limits.as_json()}
-            return {**given, "folder": str(self.prey.folder)}
+            return {**given, "folder": str(self._prey.folder)}
         bubblewrap = find_bubblewrap()
         if bubblewrap is None:
-            raise FileNotFoundError("bubblewrap is not installed")
-        folders = (self.prey.folder / "granted", Path(sys.base_prefix))
-        sandbox = SandboxPlan(read=folders)
+            raise FileNotFoundError("bubblewrap (bwrap) is not installed")
+        sandbox = SandboxPlan(read=(self._prey.folder / "granted", Path(sys.base_prefix)))
         return isolated_order(
             bubblewrap,
             sandbox,
@@ -134,8 +158,53 @@ class _Trial:
             program=words[0],
             words=words,
             env=env,
-            folder=self.prey.folder,
+            folder=self._prey.folder,
         )
+
+
+def _judged(ended: Ended) -> Tried:
+    lines = ended.stderr.decode(errors="replace").strip().splitlines()
+    said = lines[-1] if lines else f"it ended with {ended.status}"
+    if ended.over is not None:
+        return Tried(ended_for=ended.over, said=said)
+    with suppress(ValueError):
+        return Tried(result=decode(ended.stdout), said=said)
+    # one whose memory or forks are refused says so itself
+    refused = {"MemoryError": "memory", "BlockingIOError": "processes"}
+    return Tried(ended_for=next((what for sign, what in refused.items() if sign in said), ""), said=said)
+
+
+class _PythonCalls:
+    """Attacks by Python tools, as `restricted`."""
+
+    def __init__(self, prey: _Prey) -> None:
+        from agentctl.tools.worker import WorkerPool
+
+        self._pool = WorkerPool()
+        self._sandbox = SandboxPlan(time=1, memory=128 * _MEGABYTE, read=(prey.folder / "granted",))
+
+    async def attack(self, function: str, argument: Json) -> Tried:
+        from agentctl.tools.python_call import PythonCall
+
+        told: list[str] = []
+        names = {"probe": "aim", "stay": "token"}
+        spec = PythonCall(_ATTACKS, function, _ATTACKS.parent, sandbox=self._sandbox)
+        try:
+            result = await self._pool.call(
+                spec,
+                {names[function]: argument} if argument is not None else {},
+                timeout=_PATIENCE,
+                max_result=65536,
+                tell=lambda _, data: told.append(data["what"]),
+            )
+        except ToolError as error:
+            if error.error_class == "tool_unavailable" or function == "probe":
+                return Tried(said=error.message)
+            return Tried(ended_for=told[-1] if told else "", said=error.message)
+        return Tried(result)
+
+    async def close(self) -> None:
+        await self._pool.close()
 
 
 @contextmanager
@@ -187,20 +256,6 @@ def _listeners(path: str, abstract: str) -> Iterator[int]:
         yield tcp.getsockname()[1]
 
 
-def _is_stopped(guarantee: Guarantee, outcome: Ended | None) -> bool:
-    if guarantee == "output":
-        return outcome is None
-    if outcome is None or b"escaped" in outcome.stdout:
-        return False
-    # one whose memory or forks are refused says so itself
-    return outcome.over == guarantee or _failed_by_itself(guarantee, outcome)
-
-
-def _failed_by_itself(guarantee: Guarantee, outcome: Ended) -> bool:
-    expected = {"memory": b"MemoryError", "processes": b"BlockingIOError", "time": b""}[guarantee]
-    return outcome.status not in (None, 0) and bool(expected) and expected in outcome.stderr
-
-
 def _is_alive(token: str) -> bool:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -210,10 +265,3 @@ def _is_alive(token: str) -> bool:
         except OSError:
             continue
     return False
-
-
-def _said(outcome: Ended | None) -> str:
-    if outcome is None:
-        return "it did not end"
-    lines = outcome.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it ended with {outcome.status}"
