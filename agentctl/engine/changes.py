@@ -15,8 +15,12 @@ def refuse_changes(graph: Graph, recording: Mapping[str, Json] | None, pending: 
     if recording is None or accept:
         return
     before = document_from_texts(recording["root"], recording["texts"]).data
-    changed = [
-        name for name in _relevant(before, graph.data, pending) if _at(before, name) != _at(graph.data, name)
+    relevant = list(_relevant(before, graph.data, pending))
+    changed = [name for name in relevant if _at(before, name) != _at(graph.data, name)]
+    changed += [
+        f"{name} (as its MCP server says)"
+        for name in relevant
+        if _served(recording["tools"], name) != _served(graph.signatures, name)
     ]
     if changed:
         raise UsageError(
@@ -37,9 +41,27 @@ def _relevant(before: Json, after: Json, pending: str) -> Iterator[str]:
         if isinstance(agent, str):
             yield f"agents.{agent}"
             for tool in data.get("agents", {}).get(agent, {}).get("tools", ()):
-                yield f"tools.{tool}"
+                yield from _of_tool(data, tool)
         if isinstance(node.get("tool"), str):
-            yield f"tools.{node['tool']}"
+            yield from _of_tool(data, node["tool"])
+
+
+def _of_tool(data: Json, tool: str) -> Iterator[str]:
+    yield f"tools.{tool}"
+    server = data.get("tools", {}).get(tool, {}).get("mcp")
+    if isinstance(server, str):
+        yield f"mcp.{server.partition('/')[0]}"
+
+
+def _served(signatures: Mapping[str, Json], path: str) -> Json:
+    """What an MCP server says of the tool at a path: its parameters and description. None for anything else.
+
+    That the server is of another version changes nothing by itself.
+    """
+    kind, _, name = path.partition(".")
+    told = signatures.get(name) if kind == "tools" else None
+    is_served = told is not None and isinstance(told[-1], dict) and "server" in told[-1]
+    return told[:2] if told is not None and is_served else None
 
 
 def _at(data: Json, path: str) -> Json:
