@@ -47,9 +47,10 @@ from agentctl.tools.http import HttpTools
 from agentctl.tools.in_process import InProcessTools
 from agentctl.tools.mcp import McpTools
 from agentctl.tools.printed import told
+from agentctl.tools.python_call import PythonCall
 from agentctl.tools.sandbox.profiles import profile_of
 from agentctl.tools.store import StoreTools
-from agentctl.tools.worker import PythonCall, WorkerPool
+from agentctl.tools.worker import WorkerPool
 
 
 class LiveWorld:
@@ -260,7 +261,15 @@ class LiveWorld:
 
     async def _python(self, work: PythonWork, call: Call) -> Json:
         tool, function = call.tool, work.function
-        spec = PythonCall(function.file, function.name, function.folder, work.setup, self.code_digest(tool))
+        spec = PythonCall(
+            function.file,
+            function.name,
+            function.folder,
+            work.setup,
+            self.code_digest(tool),
+            tool.sandbox,
+            bounded_only=not self._sandboxed,
+        )
         pool = self._in_process if work.in_process else self._workers
         printed = told(call.tell)
         try:
@@ -272,6 +281,7 @@ class LiveWorld:
                 idempotency_key=call.idempotency_key if function.accepts_key else None,
                 context=call.context,
                 on_output=printed.add,
+                tell=call.tell,
             )
         finally:
             printed.end()

@@ -34,7 +34,6 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     for name, graph in data.get("graphs", {}).items():
         yield from _unsupported_nodes(graph, ("graphs", name))
     for name, tool in data.get("tools", {}).items():
-        yield from ((("tools", name, key), f"`{key}`") for key in ("sandbox",) if key in tool and "python" in tool)
     for name, store in data.get("stores", {}).items():
         if "url" in store:
             yield ("stores", name, "url"), "shared stores (`url`)"

@@ -46,6 +46,7 @@ class InProcessTools:
         idempotency_key: str | None = None,
         context: Json = None,
         on_output: Callable[[str], None] | None = None,
+        tell: Callable[[str, dict[str, Json]], None] | None = None,
     ) -> Json:
         """As WorkerPool.call. The result is a copy of what the function returned. Raises PythonToolError."""
         module = await self._module(spec)

@@ -10,6 +10,7 @@ import sys
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from agentctl.json import Json, encode
 from agentctl.tools.kept import KeptProcess, isolation, signal_name
@@ -49,10 +50,12 @@ class WorkerProcess:
         *,
         program: str = _MAIN,
         most_output: int | None = None,
+        private: TemporaryDirectory[str] | None = None,
     ) -> None:
         """Start a process in `folder`; `connect` to it next. Raises OSError.
 
         `program` is what its interpreter runs. It is cut off when one call prints more than `most_output` bytes.
+        `private` is removed when it is gone.
         """
         self._ours, theirs = socket.socketpair()
         self._output, printed = os.pipe()
@@ -77,6 +80,7 @@ class WorkerProcess:
         self.on_refusal: Callable[[bytes], None] | None = None
         """Given what a sandbox refused."""
         self._most_output = most_output
+        self._private = private
         self._printed = 0
         self._text = getincrementaldecoder("utf-8")("replace")
         self._tail = b""
@@ -187,6 +191,8 @@ class WorkerProcess:
         self._close_output()
         self._channel.close()
         self._ours.close()  # when it was never connected
+        if self._private is not None:
+            self._private.cleanup()
 
 
 def _is_readable(end: socket.socket) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 from agentctl.json import Json, decode
 from agentctl.tools.process import WorkerDied, WorkerProcess
 from agentctl.tools.python_call import PythonCall, PythonToolError, failed, timed_out, with_ours
-from agentctl.tools.sandbox.template import PROGRAM, environment, sandbox_order
+from agentctl.tools.sandbox.template import environment, program, sandbox_order
 from agentctl.tools.sandbox.verdict import MOST_PRINTED, Tell, Verdict
 
 MAX_IDLE = 8
@@ -76,10 +77,8 @@ class WorkerPool:
             await self._end(worker)
             raise timed_out(timeout) from None
         except WorkerDied:
-            if verdict is not None and worker.has_flooded:
-                await self._end(worker)
-                raise verdict.of_flood() from None
-            raise await self._death(worker, "tool_failed", "before it answered") from None
+            error = await self._death(worker, "tool_failed", "before it answered")
+            raise (verdict.of_death(error, flooded=worker.has_flooded) if verdict else error) from None
         except BaseException:
             await self._end(worker)
             raise
@@ -123,17 +122,11 @@ class WorkerPool:
             "setup": spec.setup or "",
         }
         try:
-            if spec.sandbox is None:
+            if spec.sandbox is None or verdict is None:
                 worker = WorkerProcess(spec.root, order, self._env, self._on_output)
             else:
-                order["sandbox"] = sandbox_order(spec, spec.sandbox)
-                worker = WorkerProcess(
-                    spec.root,
-                    order,
-                    environment(),
-                    self._on_output,
-                    program=PROGRAM,
-                    most_output=MOST_PRINTED,
+                worker = self._sandboxed(
+                    spec, order | {"sandbox": sandbox_order(spec, spec.sandbox)}, verdict
                 )
         except OSError as error:
             raise PythonToolError("tool_unavailable", f"its worker cannot be started: {error}") from error
@@ -141,6 +134,16 @@ class WorkerPool:
         self._busy.add(worker)
         await self._await_loaded(worker)
         return worker
+
+    def _sandboxed(self, spec: PythonCall, order: dict[str, Json], verdict: Verdict) -> WorkerProcess:
+        main, private = program(spec), None
+        if spec.bounded_only:
+            private = tempfile.TemporaryDirectory(prefix="agentctl-", ignore_cleanup_errors=True)
+            order["time"] = verdict.time
+        env = environment(private.name) if private else environment()
+        return WorkerProcess(
+            spec.root, order, env, self._on_output, program=main, most_output=MOST_PRINTED, private=private
+        )
 
     async def _await_loaded(self, worker: WorkerProcess) -> None:
         try:
@@ -163,7 +166,7 @@ class WorkerPool:
     def _give_back(self, spec: PythonCall, worker: WorkerProcess) -> None:
         self._busy.discard(worker)
         worker.on_output = self._on_output
-        if self._closed or not worker.is_ready:
+        if self._closed or not worker.is_ready or spec.bounded_only:
             self._begin_end(worker)
             return
         self._idle.append((spec, worker))
@@ -195,4 +198,4 @@ def _serves(call: PythonCall, spec: PythonCall) -> bool:
 
 
 def _place(call: PythonCall) -> tuple[object, ...]:
-    return call.file, call.root, call.setup, call.code, call.sandbox
+    return call.file, call.root, call.setup, call.code, call.sandbox, call.bounded_only

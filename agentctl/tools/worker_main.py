@@ -33,6 +33,8 @@ _FRAMES = 8
 _HERE = os.path.dirname(__file__)
 _PATIENCE = 5.0
 """Seconds in which what was killed must be gone."""
+_CO_COROUTINE = 0x80
+"""Of a code object: `async def` (inspect.CO_COROUTINE)."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 
@@ -250,6 +252,12 @@ class Tools:
             return b"R", encode_result(value, request["max_result"])
         except Unsaid as error:
             return b"E", failure("unsaid", error)
+
+    def warm_up(self, module: ModuleType) -> None:
+        """Import what its async functions need, which takes longer than a call."""
+        codes = (getattr(each, "__code__", None) for each in vars(module).values())
+        if any(code is not None and code.co_flags & _CO_COROUTINE for code in codes):
+            self._new_runner()
 
     def begin_anew(self) -> None:
         """In a fork: a loop of its own, for the parent's cannot serve two processes."""

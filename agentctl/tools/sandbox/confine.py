@@ -73,13 +73,16 @@ def limit(order: Json, taken: int) -> None:
         (resource.RLIMIT_AS, taken + order["memory"]),
         (resource.RLIMIT_FSIZE, order["file_size"]),
         (resource.RLIMIT_NOFILE, order["files"]),
-        (resource.RLIMIT_NPROC, order["threads"]),
+        # counted for all processes of the user; in a namespace of its own these are all of its user
+        (resource.RLIMIT_NPROC, order.get("threads", resource.RLIM_INFINITY)),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_STACK, 8 * 1024 * 1024),
     ):
         _, hard = resource.getrlimit(what)
+        if most == resource.RLIM_INFINITY:
+            continue
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (least, least))
 

@@ -19,71 +19,64 @@ from agentctl.tools.code_digest import modules_of
 from agentctl.tools.python_call import PythonCall
 from agentctl.tools.worker_main import __file__ as _worker_main
 
-PROGRAM = f"""
+_PROGRAM = f"""
 import sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(_worker_main).parent)!r}]
 import template_main
 del sys.path[:2]
 for name in ("template_main", "worker_main", "confine", "kernel"):
     sys.modules["_agentctl_" + name] = sys.modules.pop(name)
-template_main.main()
+template_main.MAIN()
 """
-"""The `-c` of the template's interpreter."""
 PRIVATE = 64 * 1024 * 1024
 """Bytes that a call may put into its private folder, or `memory` where that is less."""
 FILE_SIZE = 1024 * 1024 * 1024
 THREADS = 64
 OPEN_FILES = 256
 _SYSTEM = (
-    *(
-        "/lib",
-        "/lib32",
-        "/lib64",
-        "/usr/lib",
-        "/usr/lib32",
-        "/usr/lib64",
-        "/usr/local/lib",
-        "/usr/local/lib64",
-    ),
-    *("/nix/store", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone"),
-)
+    "/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64",
+    "/nix/store", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone",
+)  # fmt: skip
 _SYSTEM_OF_NETWORK = (
-    *(
-        "/etc/resolv.conf",
-        "/etc/hosts",
-        "/etc/host.conf",
-        "/etc/gai.conf",
-        "/etc/nsswitch.conf",
-        "/etc/services",
-    ),
-    *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted"),
+    "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf", "/etc/nsswitch.conf", "/etc/services",
+    "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted",
     "/usr/share/ca-certificates",
-)
+)  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
 """Variables of ours that say how Python is found and how text is read; no other is passed on."""
 
 
-def environment() -> dict[str, str]:
-    """The whole environment of a sandboxed tool."""
+def program(call: PythonCall) -> str:
+    """The `-c` of the interpreter."""
+    return _PROGRAM.replace("MAIN", "bounded_main" if call.bounded_only else "main")
+
+
+def environment(folder: str = "/private") -> dict[str, str]:
+    """The whole environment of a sandboxed tool, whose own folder it names."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    private = {"HOME": "/private", "TMPDIR": "/private", "USER": "tool", "LOGNAME": "tool"}
+    private = {"HOME": folder, "TMPDIR": folder, "USER": "tool", "LOGNAME": "tool"}
     # no .pyc can be written; arenas of the C library would each take 64MB of the address space that is granted
     return {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2", **kept, **private}
 
 
 def sandbox_order(call: PythonCall, sandbox: SandboxPlan) -> Json:
     """See confine.py. Raises ToolError for a grant that is not there."""
+    bounds = {
+        "memory": sandbox.memory,
+        "private": min(sandbox.memory, PRIVATE),
+        "file_size": FILE_SIZE,
+        "files": OPEN_FILES,
+    }
+    if call.bounded_only:
+        return bounds
     from agentctl.tools.sandbox.syscalls import system_calls  # 20 ms
 
     calls = system_calls(network=sandbox.network)
     mounts, links = _mounts(call, sandbox)
     return {
+        **bounds,
         "network": sandbox.network,
-        "memory": sandbox.memory,
-        "private": min(sandbox.memory, PRIVATE),
-        "file_size": FILE_SIZE,
-        "files": OPEN_FILES,
         "threads": THREADS,
         "mounts": mounts,
         "links": links,

@@ -51,6 +51,20 @@ def main() -> None:
     worker_main.main(watch)
 
 
+def bounded_main() -> None:
+    """The worker of one call that is bounded, and confined in nothing else."""
+    worker_main.main(serve_bounded)
+
+
+def serve_bounded(channel: int, order: Json) -> None:
+    """As a plain worker does, in the folder named by HOME and within limits, those on its own processes too."""
+    confine.limit(order["sandbox"], confine.address_space())
+    seconds = order["time"]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    os.chdir(os.environ["HOME"])
+    worker_main.serve(channel, order)
+
+
 # --- the watcher ------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +182,7 @@ def be_template(outside: socket.socket, order: Json) -> None:
     try:
         module = tools.load(order["module"], order["file"])
         tools.set_up(order["setup"])
+        tools.warm_up(module)
         _refuse_threads()
         _empty(confine.PRIVATE)
     except BaseException as error:  # noqa: BLE001 - whatever the module does, `sys.exit()` too, is reported

@@ -95,8 +95,10 @@ class Verdict:
         how = f"was killed by {name}" if name else "exited" if code == 0 else f"exited with code {code}"
         return PythonToolError("tool_failed", f"its worker {how} before it answered", details)
 
-    def of_flood(self) -> PythonToolError:
-        """The error of a call that prints without end."""
+    def of_death(self, error: PythonToolError, *, flooded: bool) -> PythonToolError:
+        """The error of a call whose whole worker died; `flooded`: because of what it printed."""
+        if not flooded:
+            return self._over("time") if "SIGXCPU" in error.message else error
         self._violated("output", "print")
         message = f"it printed more than {spelled(MOST_PRINTED)}, so it was ended"
         return PythonToolError("tool_failed", message, retryable=False)
