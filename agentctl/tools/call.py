@@ -106,6 +106,7 @@ class ToolCaller:
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
         self._scopes: dict[tuple[str, str, str], Scope] = {}
         """By tool, its code and tenant."""
+        self._details: dict[tuple[str, str], Mapping[str, Json]] = {}
 
     async def call(self, call: Call) -> Answered:
         """The result, checked. Raises ToolError."""
@@ -156,19 +157,20 @@ class ToolCaller:
             "arguments": arguments if len(encode(arguments)) <= LARGEST_SHOWN else None,
             "marks": marks,
         }
-        definition = call.tool.definition
-        await memo.put(
-            key,
-            entry,
-            max_age=None if cache in (None, float("inf")) else cache,
-            about=about,
-            details={
-                marks["definition"]: {name: mark(value) for name, value in definition.items()},
-                marks["code"]: {
-                    file: found[: 2 * MARK_SIZE] for file, found in self._code_files(call.tool).items()
-                },
-            },
-        )
+        max_age = None if cache in (None, float("inf")) else cache
+        await memo.put(key, entry, max_age=max_age, about=about, details=self._details_of(call, marks))
+
+    def _details_of(self, call: Call, marks: Marks) -> Mapping[str, Json]:
+        """The keys of the tool and the files of its code, under their marks; read once, as the code is."""
+        place = (call.tool.name, call.code)
+        known = self._details.get(place)
+        if known is None:
+            files = self._code_files(call.tool)
+            known = self._details[place] = {
+                marks["definition"]: {name: mark(value) for name, value in call.tool.definition.items()},
+                marks["code"]: {file: found[: 2 * MARK_SIZE] for file, found in files.items()},
+            }
+        return known
 
     async def _run(self, call: Call) -> Json:
         call.admit()
