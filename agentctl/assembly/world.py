@@ -94,7 +94,7 @@ class LiveWorld:
         self._secret = secret
         self._code: dict[int, str] = {}
         """By the tool itself: two files may each have one of that name."""
-        self._breaker_keys: dict[str, str] = {}
+        self._breaker_keys: dict[int, str] = {}
         self.ask: Ask | None = None
 
     def seen_by(self, ask: Ask | None, *, cache: bool) -> Self:
@@ -195,13 +195,10 @@ class LiveWorld:
             await self._breakers.close()
 
     def _breaker_key(self, tool: ToolPlan) -> str:
-        known = self._breaker_keys.get(tool.name)
+        known = self._breaker_keys.get(id(tool))
         if known is None:
-            server = None
-            if isinstance(tool.work, McpWork):
-                server = self._graph.data.get("mcp", {}).get(tool.work.server.name)
-            known = breaker_key(tool, server, self._names["env"], self._secret)
-            self._breaker_keys[tool.name] = known
+            known = breaker_key(tool, self._names["env"], self._secret, self._graph.path)
+            self._breaker_keys[id(tool)] = known
         return known
 
     def _digest(self, work: Work | None) -> str:

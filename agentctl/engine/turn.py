@@ -159,7 +159,7 @@ class Turn:
         known = {tool.name for tool in guarded}
         if not self.effects.live and not known.issuperset(names):
             message = "tools were hidden from the model whose breakers were open, and have none now"
-            raise Mismatch("D13", message, seen, names, sorted(known))
+            raise Mismatch("D14", message, seen, names, sorted(known))
         return [name for name in names if name in known]
 
     def refused(self, place: Place, tool: str, reason: str) -> None:

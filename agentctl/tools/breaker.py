@@ -21,10 +21,21 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from agentctl.errors import BreakerOpen, StoreError, ToolError
-from agentctl.graph.plan import BreakerPlan, CommandWork, McpWork, PythonWork, ToolPlan
+from agentctl.expressions import ExpressionError
+from agentctl.graph.plan import (
+    AgentWork,
+    BreakerPlan,
+    CommandWork,
+    GraphWork,
+    McpServerPlan,
+    McpWork,
+    PythonWork,
+    ToolPlan,
+)
 from agentctl.ids import new_uuid
 from agentctl.json import Json, canonical
 from agentctl.retry import Backoff
@@ -185,26 +196,34 @@ def finding(error: ToolError) -> Finding:
             return "nothing"
 
 
-def breaker_key(tool: ToolPlan, server: Json, env: Mapping[str, str], secret: bytes) -> str:
+def breaker_key(tool: ToolPlan, env: Mapping[str, str], secret: bytes, home: Path) -> str:
     """What tools have in common that fail together, in every graph and for every tenant.
 
-    Name and definition; where its code or program is; of an MCP tool the definition of its `server`; and the
-    variables it uses, which may hold the address of the service. The hash is keyed with `secret`, so that the
+    Name and definition; where its code, program or server is (of an agent or graph the file that runs, `home`); and
+    the variables it uses, which may hold the address of the service. The hash is keyed with `secret`, so that the
     store does not betray a short password to guessing.
     """
+    at: Json = None
     match tool.work:
         case PythonWork(function=function):
-            at: Json = str(function.file)
+            at = str(function.file)
         case CommandWork(folder=folder):
             at = str(folder)
-        case McpWork():
-            at = server
-        case _:
-            at = None
+        case McpWork(server=server):
+            at = [server.name, list(server.command), str(server.folder), _address(server, env)]
+        case AgentWork() | GraphWork():
+            at = str(home)
     used = {name: env[name] for name in tool.env if name in env}
     key = hashlib.blake2b(secret).digest()  # of any length, to the 64 bytes that the keyed hash takes
     said = canonical([tool.definition, at, used])
     return f"{tool.name}/{hashlib.blake2b(said, key=key, digest_size=16).hexdigest()}"
+
+
+def _address(server: McpServerPlan, env: Mapping[str, str]) -> Json:
+    try:
+        return None if server.url is None else server.url({"env": dict(env)})
+    except ExpressionError:
+        return None  # a variable is not set, and no call will get further than that
 
 
 def _after(plan: BreakerPlan, now: Moment, trial: str, found: Finding, state: BreakerState) -> BreakerState:

@@ -201,7 +201,7 @@ def test_killed_after_a_tool_was_shown_it_stays_shown_where_the_reply_is_on_the_
     [
         (lambda record: None, "D12"),
         (lambda record: {**record, "res": []}, "D12"),
-        (lambda record: {**record, "res": ["look", "dig"]}, "D13"),
+        (lambda record: {**record, "res": ["look", "dig"]}, "D14"),
     ],
     ids=["removed", "emptied", "another"],
 )
@@ -226,7 +226,7 @@ def test_a_replay_with_a_file_without_the_breaker_names_what_was_hidden() -> Non
     one = Service().opened().desk(AGENT, said("done"))
     one.run()
     (divergence,) = one.replay(compiled(AGENT.replace(", breaker: {failures: 2}", ""))).divergences
-    assert (divergence.code, divergence.step, divergence.node) == ("D13", 1, "answer")
+    assert (divergence.code, divergence.step, divergence.node) == ("D14", 1, "answer")
     assert (
         divergence.message == "tools were hidden from the model whose breakers were open, and have none now"
     )

@@ -299,14 +299,15 @@ def test_a_lock_that_a_stopped_process_holds_stops_no_call(tmp_path: Path) -> No
 def test_tools_share_a_breaker_when_they_are_the_same_and_reach_the_same(tmp_path: Path) -> None:
     text = "http: 'GET ${{ env.AT }}/search', breaker: {failures: 2}"
     tool, other = tool_of(tmp_path, text, "AT: {}"), tool_of(tmp_path, text + ", timeout: 5s", "AT: {}")
-    here = breaker_key(tool, None, {"AT": "http://one"}, b"secret")
+    one, two = {"AT": "http://one"}, {"AT": "http://two"}
+    here = breaker_key(tool, one, b"secret", tmp_path)
     assert here.startswith("it/")
-    assert breaker_key(tool_of(tmp_path / "b", text, "AT: {}"), None, {"AT": "http://one"}, b"secret") == here
+    assert breaker_key(tool_of(tmp_path / "b", text, "AT: {}"), one, b"secret", tmp_path / "b") == here
     others = {
-        breaker_key(tool, None, {"AT": "http://two"}, b"secret"),
-        breaker_key(tool, None, {"AT": "http://one"}, b"other"),
-        breaker_key(other, None, {"AT": "http://one"}, b"secret"),
-        breaker_key(replace(tool, name="that"), None, {"AT": "http://one"}, b"secret"),
+        breaker_key(tool, two, b"secret", tmp_path),
+        breaker_key(tool, one, b"other", tmp_path),
+        breaker_key(other, one, b"secret", tmp_path),
+        breaker_key(replace(tool, name="that"), one, b"secret", tmp_path),
     }
     assert len(others | {here}) == 5
 
@@ -318,7 +319,7 @@ def test_two_files_named_alike_are_two_tools(tmp_path: Path) -> None:
         (folder / "tools.py").write_text("def look() -> str:\n    return ''\n")
         tool = tool_of(folder, "python: 'tools:look', breaker: {failures: 2}")
         assert isinstance(tool.work, PythonWork)
-        found.add(breaker_key(tool, None, {}, b""))
+        found.add(breaker_key(tool, {}, b"", tmp_path))
     assert len(found) == 2
 
 
