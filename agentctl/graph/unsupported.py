@@ -33,7 +33,6 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     yield from _unsupported_nodes(data, ())
     for name, graph in data.get("graphs", {}).items():
         yield from _unsupported_nodes(graph, ("graphs", name))
-    for name, tool in data.get("tools", {}).items():
     for name, store in data.get("stores", {}).items():
         if "url" in store:
             yield ("stores", name, "url"), "shared stores (`url`)"
