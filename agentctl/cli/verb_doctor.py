@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -36,12 +37,19 @@ class Check:
 @app.command()
 def doctor(as_json: AsJson = False, store: Store = None) -> int:
     """Say what this machine can do. Exit 3 when no model could be asked or nothing could be stored."""
+    from agentctl.cli.sandbox_view import sandbox_json, sandbox_lines
+    from agentctl.tools.sandbox.proof import prove_all
+
     checks = list(examined(store))
     fit = can_run(checks)
+    proofs = asyncio.run(prove_all())
     if as_json:
-        print_json({"v": 1, "ok": fit, "checks": [asdict(check) for check in checks]})
+        shown = [asdict(check) for check in checks]
+        print_json({"v": 1, "ok": fit, "checks": shown, "sandbox": sandbox_json(proofs)})
     else:
         print("\n".join(_lines(checks)))
+        print()
+        print("\n".join(sandbox_lines(proofs, colour=in_colour(sys.stdout))))
         print("\nready" if fit else "\nnothing could run here: see the hints")
     return 0 if fit else _CANNOT
 

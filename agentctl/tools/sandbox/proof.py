@@ -122,9 +122,8 @@ def _cause(profile: Profile) -> tuple[str, str]:
 def _refusal_of_namespaces() -> str:
     """What bubblewrap, or `unshare`, says when it may make none; empty where it may."""
     program = find_bubblewrap()
-    words = (
-        ["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"] if program else ["-Urpf", "true"]
-    )
+    spaces = ["--unshare-all", "--unshare-user", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    words = spaces if program else ["-Urpf", "true"]
     try:
         done = subprocess.run(
             [program or "unshare", *words], capture_output=True, text=True, timeout=10, check=False

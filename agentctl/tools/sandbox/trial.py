@@ -39,15 +39,6 @@ _FUNCTIONS: Mapping[Guarantee, str] = {
     "processes": "breed",
     "output": "flood",
 }
-_PROBED: tuple[Guarantee, ...] = (
-    "files",
-    "writes",
-    "network",
-    "secrets",
-    "signals",
-    "namespaces",
-    "kernel",
-)
 
 
 class Tried(NamedTuple):
@@ -75,7 +66,13 @@ async def attack(profile: Profile) -> Broken:
         finally:
             await calls.close()
         broken = _unbounded(given, tried, token)
-        return broken if "files" not in GIVEN[profile] else {**broken, **_through(prey, tried[-1])}
+        if "files" not in GIVEN[profile]:
+            return broken
+        probe = tried[-1]
+        if not isinstance(probe.result, dict) or probe.result.get("granted") != "granted":
+            # what could not run at all has proven nothing
+            return dict.fromkeys(GIVEN[profile], f"nothing can be started in it: {probe.said}")
+        return {**broken, **_through(prey, probe.result["through"])}
 
 
 def _unbounded(given: Sequence[Guarantee], tried: Sequence[Tried], token: str) -> dict[Guarantee, str]:
@@ -90,13 +87,9 @@ def _unbounded(given: Sequence[Guarantee], tried: Sequence[Tried], token: str) -
     return broken
 
 
-def _through(prey: _Prey, probe: Tried) -> dict[Guarantee, str]:
+def _through(prey: _Prey, said: Mapping[Guarantee, Sequence[str]]) -> dict[Guarantee, str]:
     """What the probe got through with."""
-    said = probe.result
-    if not isinstance(said, dict) or said.get("granted") != "granted":
-        # what could not run at all has proven nothing
-        return dict.fromkeys(_PROBED, f"nothing can be started in it: {probe.said}")
-    broken: dict[Guarantee, str] = {name: "; ".join(what) for name, what in said["through"].items() if what}
+    broken: dict[Guarantee, str] = {name: "; ".join(what) for name, what in said.items() if what}
     if prey.victim.poll() is not None:
         broken["signals"] = "a process outside was killed"
     if Path(prey.aim["secret"]).read_text() != "secret":
