@@ -133,7 +133,7 @@ def next_steps(outcome: Outcome, store: Path | None) -> list[str]:
     if question.kind == "outcome":
         return [
             asked,
-            f"it was done:   {resume} --assume done {id}",
+            f"it was done:   {resume} --assume done {id}   (--result JSON says what it gave)",
             f"do it again:   {resume} --assume retry {id}",
         ]
     answers = [shlex.quote(f"{question.id}={choice}") for choice in question.choices]
