@@ -252,7 +252,7 @@ def _known(call: Call) -> Json:
 
 def _read(call: Call) -> Json:
     """What the tool's templates read of `run`; None when they read nothing of it."""
-    return {name: call.run.get(name) for name in call.tool.run} or None
+    return {name: call.run.get(name) for name in call.tool.run} if call.tool.run else None
 
 
 def _remembered(entry: MemoEntry, key: str) -> Answered:

@@ -95,8 +95,10 @@ def key_within(scope: Scope, arguments: Json, *, known: Json = None, files: str 
 
     What a tool knows of its thread (`known`) may be in its answer, so no other thread is given it.
     """
-    beside = canonical([known, files]) if known is not None or files else b""
-    return hashlib.blake2b(scope.seed + canonical(arguments) + beside, digest_size=16).hexdigest()
+    named = scope.seed + canonical(arguments)
+    if known is not None or files:
+        named += canonical([known, files])
+    return hashlib.blake2b(named, digest_size=16).hexdigest()
 
 
 def call_marks(scope: Scope, arguments: Json, *, known: Json = None, files: str = "") -> Marks:
