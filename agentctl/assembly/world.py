@@ -211,10 +211,8 @@ class LiveWorld:
                 return ""  # the code is agentctl's own
             case CommandWork():
                 return files_digest(work.folder, work.files, project)
-            case HttpWork():
+            case HttpWork() | McpWork():
                 return ""  # a server's code is its own
-            case McpWork(identity=identity):
-                return digest(list(identity))
             case GraphWork() | AgentWork():
                 raise AssertionError("the engine does what is nested")
             case None:

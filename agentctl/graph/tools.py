@@ -88,7 +88,7 @@ class _ToolCompiler:
             idempotency_key=key,
             max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
             max_calls=spec.max_calls or None,
-            definition=self._definition(),
+            definition=self.document.data["tools"][self.name],
             # a program is given all that the file declares; only the templates of a request can use a variable
             env=declared if spec.command is not UNSET or reads.whole("env") else reads.some("env"),
             needs=reads.needed("env"),
@@ -181,12 +181,6 @@ class _ToolCompiler:
         """Seconds for one call: of the tool's own and its server's, the smaller."""
         said = [self.spec.timeout, self._server().timeout if self.spec.mcp is not UNSET else UNSET]
         return min((units.seconds(each) for each in said if each is not UNSET), default=30.0)
-
-    def _definition(self) -> Json:
-        """The tool as the file says it, with the server that it is of."""
-        data = self.document.data
-        tool = data["tools"][self.name]
-        return tool if self.spec.mcp is UNSET else [tool, data["mcp"][str(self.spec.mcp).partition("/")[0]]]
 
     def _sandbox(self, spec: Sandbox) -> SandboxPlan:
         files = spec.files if isinstance(spec.files, SandboxFiles) else SandboxFiles()

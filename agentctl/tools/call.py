@@ -104,7 +104,7 @@ class ToolCaller:
         self._code_files = code_files
         self._granted = GrantedFiles()
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
-        self._scopes: dict[tuple[str, str, str], Scope] = {}
+        self._scopes: dict[tuple[object, ...], Scope] = {}
         """By tool, its code and tenant."""
         self._details: dict[tuple[str, str], Mapping[str, Json]] = {}
 
@@ -202,7 +202,9 @@ class ToolCaller:
 
     def _scope(self, call: Call) -> Scope:
         tool = call.tool
-        place = (tool.name, call.code, call.tenant)
+        # a server that is started anew may be another version of itself
+        version = tool.work.identity if isinstance(tool.work, McpWork) else None
+        place = (tool.name, call.code, call.tenant, version)
         scope = self._scopes.get(place)
         if scope is None:
             scope = self._scopes[place] = memo_scope(
