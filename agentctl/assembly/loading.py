@@ -273,7 +273,7 @@ class LoadedGraph:
         return Open(open_thread_store(folder, durability=self.durability), world, sinks)
 
     def _has_breakers(self) -> bool:
-        return any(tool.get("breaker") for tool in self.graph.data.get("tools", {}).values())
+        return any(tool.breaker is not None for tool in self.graph.tools.values())
 
     def _remembers(self) -> bool:
         return any(

@@ -11,9 +11,8 @@ from msgspec import UNSET
 from agentctl import units
 from agentctl.expressions import Reference, analyse_template, compile_text, compile_value, is_template
 from agentctl.graph.address import compile_address
-from agentctl.graph.parts import attempts, template
+from agentctl.graph.parts import attempts, breaker, template
 from agentctl.graph.plan import (
-    BreakerPlan,
     CommandWork,
     HttpWork,
     McpServerPlan,
@@ -33,7 +32,7 @@ from agentctl.spec.fits import first_problem, problems
 from agentctl.spec.functions import read_function
 from agentctl.spec.model import ToolSpec
 from agentctl.spec.requests import WITH_BODY, request_of
-from agentctl.spec.resources import Breaker, McpServer, Sandbox, SandboxFiles
+from agentctl.spec.resources import McpServer, Sandbox, SandboxFiles
 from agentctl.spec.store_tools import EFFECTS as STORE_EFFECTS
 from agentctl.spec.types import fields_schema, to_schema
 
@@ -93,7 +92,7 @@ class _ToolCompiler:
             env=declared if spec.command is not UNSET or reads.whole("env") else reads.some("env"),
             needs=reads.needed("env"),
             run=reads.some("run"),
-            breaker=_breaker(spec.breaker) if spec.breaker else None,
+            breaker=breaker(spec.breaker),
             sandbox=self._sandbox(spec.sandbox) if spec.sandbox else None,
         )
 
@@ -267,13 +266,6 @@ def _is_text(schema: Json) -> bool:
     if allowed is not None:
         return all(isinstance(value, str) for value in allowed)
     return bool(schema.get("type") == "string")
-
-
-def _breaker(spec: Breaker) -> BreakerPlan:
-    plan = BreakerPlan()
-    if spec.failures is not UNSET:
-        plan = replace(plan, failures=spec.failures)
-    return plan if spec.cooldown is UNSET else replace(plan, cooldown=units.seconds(spec.cooldown))
 
 
 def _cache(cache: Json, effect: str) -> float | None:

@@ -44,6 +44,8 @@ from agentctl.store.protocols import CLOSED, Breakers, BreakerState, Trial
 
 Tell = Callable[[str, dict[str, Json]], None]
 """Publishes an event of a call: its type, and its data beside the tool's name."""
+_LONGEST = 3600.0
+"""Seconds: an agent that is a tool may have no timeout of its own."""
 Finding = Literal["works", "fails", "nothing"]
 
 _SLACK = 30.0
@@ -241,7 +243,7 @@ def _after(plan: BreakerPlan, now: Moment, trial: str, found: Finding, state: Br
 def _lease(tool: ToolPlan) -> float:
     """Seconds that a call takes at most, or nearly: a server may ask for a longer wait."""
     waits = (tool.attempts - 1) * Backoff().ceiling
-    return tool.attempts * tool.timeout + waits + _SLACK
+    return min(tool.attempts * tool.timeout + waits + _SLACK, _LONGEST)
 
 
 def _plan(tool: ToolPlan) -> BreakerPlan:

@@ -271,3 +271,36 @@ def test_a_call_that_is_cut_short_by_others_does_not_count(cut: str) -> None:
     asyncio.run(work())
     assert asyncio.run(service.store.get("look")) == CLOSED
     assert not [type for type in one.seen.types() if type.startswith("breaker.")]
+
+
+NESTED = """
+    agentctl: 1
+    name: pay
+    output: [answer]
+    state:
+      answer: {type: string, default: ""}
+    tools:
+      seek: {python: "tools:seek", effect: read, parameters: {}, retry: {attempts: 1}}
+      look: {graph: lookup, breaker: {failures: 2}}
+    graphs:
+      lookup:
+        output: [found]
+        state:
+          found: {type: string, default: ""}
+        start: seek
+        nodes:
+          seek: {tool: seek, args: {}, save: found, then: end}
+    start: go
+    nodes:
+      go: {tool: look, args: {}, then: end, on_error: {tool_unavailable: without, else: broken}}
+      without: {set: {answer: later}, then: end}
+      broken: {set: {answer: broken}, then: end}
+"""
+
+
+def test_a_graph_that_is_a_tool_has_a_breaker_too() -> None:
+    service = Service()
+    one = service.desk(NESTED, tools={"seek": service.look})
+    assert [one.run().output["answer"] for _ in range(3)] == ["broken", "broken", "later"]
+    assert [name for name, _, _ in one.desk.worked] == ["seek", "seek"]
+    assert one.replay().identical
