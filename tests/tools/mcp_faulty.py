@@ -1,8 +1,12 @@
-"""A server that does one thing wrong, which its first word names; by hand, as no SDK would do it."""
+"""A server that does one thing wrong, which its first word names; by hand, as no SDK would do it.
+
+A `changes.json` beside the graph changes its version, and the schema and description of its tool.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +14,10 @@ from typing import Any
 
 WRONG = sys.argv[1]
 SCHEMA: Any = {"type": "object", "properties": {"n": {"type": "integer"}}}
+CHANGES: Any = {}
+if os.path.exists("changes.json"):
+    with open("changes.json") as file:
+        CHANGES = json.load(file)
 
 
 def send(message: Any) -> None:
@@ -26,6 +34,8 @@ def told(id: Any, text: str, **more: Any) -> None:
 
 
 def call(id: Any) -> None:
+    with open("called", "a") as file:
+        file.write(f"{WRONG}\n")
     match WRONG:
         case "unknown-raised":
             send({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "Unknown tool: it"}})
@@ -78,7 +88,9 @@ def main() -> None:
         sys.exit(3)
     if WRONG == "mute":
         time.sleep(600)
-    tool: Any = {"name": "it", "inputSchema": SCHEMA}
+    with open("started", "a") as file:
+        file.write(f"{WRONG}\n")
+    tool: Any = {"name": "it", "inputSchema": CHANGES.get("schema", SCHEMA), "description": "Does it."}
     if WRONG == "untrue":
         tool["outputSchema"] = {"type": "object", "properties": {"n": {"type": "integer"}}}
     if WRONG == "fetches":
@@ -96,7 +108,7 @@ def main() -> None:
         id, method = message.get("id"), message["method"]
         if method == "initialize":
             version = message["params"]["protocolVersion"]
-            info = {"name": "faulty", "version": "0"}
+            info = {"name": "faulty", "version": CHANGES.get("version", "0")}
             answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
         elif method == "tools/list":
             if WRONG == "pages" and not message.get("params", {}).get("cursor"):
