@@ -37,11 +37,14 @@ def leave(order: Json) -> None:
     spaces = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     spaces |= kernel.CLONE_NEWCGROUP | (0 if order["network"] else kernel.CLONE_NEWNET)
     user, group = os.geteuid(), os.getegid()
-    if user != 0:
+    if not _is_root():
         kernel.unshare(spaces | kernel.CLONE_NEWUSER)
         _map("self", f"{_USER} {user} 1", f"{_USER} {group} 1")
         return
-    os.setgroups([])
+    try:
+        os.setgroups([])
+    except PermissionError:
+        raise PermissionError(1, "root may not choose other users here", "setgroups") from None
     told, tell = os.pipe()
     if os.fork() == 0:
         os._exit(_map_for_root(told, tell))
@@ -96,6 +99,12 @@ def address_space() -> int:
     """Bytes of the process's own."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _is_root() -> bool:
+    """Whether this is the machine's root, and not one of a user namespace that stands for somebody else."""
+    with open("/proc/self/uid_map") as file:
+        return os.geteuid() == 0 and file.readline().split()[:2] == ["0", "0"]
 
 
 def _map(process: str, users: str, groups: str) -> None:

@@ -65,7 +65,7 @@ class Verdict:
     def of_failure(self, failure: Json) -> PythonToolError:
         """The error of a call that says itself why it failed."""
         cause = failure.get("cause") or {}
-        if cause.get("type") == "MemoryError":
+        if cause.get("type") == "MemoryError" or cause.get("errno") == errno.ENOMEM:
             return self._over("memory")
         if cause.get("errno") == errno.EFBIG:
             return self._over("file_size")
@@ -73,6 +73,8 @@ class Verdict:
         if path is not None and self._is_hidden(path, cause.get("errno")):
             writes = bool(cause.get("errno") == errno.EROFS)
             self._violated("writes" if writes else "files", path)
+        elif cause.get("errno") in (errno.EPERM, errno.EACCES) and path is None and not self._refused:
+            self._violated("kernel", "a system call")
         error = failed(failure)
         if not self._refused:
             return error
@@ -90,6 +92,8 @@ class Verdict:
         if code == -signal.SIGXCPU or (code == -signal.SIGKILL and seconds >= self.time):
             return self._over("time")
         name = signal_name(-code) if code < 0 else None
+        if name == "SIGSYS":
+            self._violated("kernel", "a system call of another architecture")
         if name in ("SIGABRT", "SIGSEGV", "SIGBUS") and "emory" in details:
             return self._over("memory")
         how = f"was killed by {name}" if name else "exited" if code == 0 else f"exited with code {code}"
