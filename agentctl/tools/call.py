@@ -12,7 +12,7 @@ from typing import NamedTuple
 from agentctl.concurrency import SingleFlight
 from agentctl.errors import ToolError
 from agentctl.expressions import Expression, ExpressionError
-from agentctl.graph.plan import McpWork, ToolPlan
+from agentctl.graph.plan import McpWork, StoreWork, ToolPlan
 from agentctl.json import TOO_DEEP, Json, encode, too_deep
 from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo, MemoEntry
@@ -182,12 +182,13 @@ class ToolCaller:
         """Begin the work, and again as often as the tool allows."""
         tool = call.tool
         await call.intend()
-        backoff = Backoff(attempts=tool.attempts)
-        for attempt in range(1, tool.attempts + 1):
+        attempts = tool.attempts if _may_be_repeated(call) else 1
+        backoff = Backoff(attempts=attempts)
+        for attempt in range(1, attempts + 1):
             try:
                 return checked(tool, await (self._work(call) if call.nested is None else call.nested()))
             except ToolError as error:
-                if attempt == tool.attempts or not error.retryable or error.error_class == "bad_answer":
+                if attempt == attempts or not error.retryable or error.error_class == "bad_answer":
                     raise
                 wait = backoff.wait(attempt, retry_after=error.retry_after)
                 call.on_retry(error, wait)
@@ -255,6 +256,12 @@ def _known(call: Call) -> Json:
 def _read(call: Call) -> Json:
     """What the tool's templates read of `run`; None when they read nothing of it."""
     return {name: call.run.get(name) for name in call.tool.run} if call.tool.run else None
+
+
+def _may_be_repeated(call: Call) -> bool:
+    """Whatever the file says: a write that failed may have been made, and only its key tells the other side."""
+    is_safe = call.tool.effect != "write" or call.idempotency_key is not None
+    return is_safe or isinstance(call.tool.work, StoreWork)
 
 
 def _remembered(entry: MemoEntry, key: str) -> Answered:
