@@ -33,9 +33,8 @@ class Budget:
     visits: dict[str, int] = field(default_factory=dict)
     calls_of: dict[str, int] = field(default_factory=dict)
     memo_hits: int = 0
-    is_last: bool = False
-    """Whether `on_limit` runs, with all that is inside it: outside `recursion`, which it has once more for itself."""
-    nodes_of_last: int = 0
+    beyond: int = 0
+    """Nodes begun before `on_limit` ran: what is inside it has `recursion` once more for itself."""
     under_way: dict[str, str] = field(default_factory=dict)
     """Tools that are being called, by the key of the place."""
 
@@ -66,7 +65,7 @@ class Budget:
 
     def begin_last(self, node: Node) -> int:
         """Count the run of `on_limit`, which is outside `recursion` and has the reserve."""
-        self.reserved, self.is_last = False, True
+        self.reserved, self.beyond = False, self.nodes
         self.step_tokens = self.step_tool_calls = 0
         visit = self.visits[node.name] = self.visits.get(node.name, 0) + 1
         return visit
@@ -189,15 +188,12 @@ class Budget:
         ]
 
     def _check_nodes(self) -> None:
-        begun, most = self.nodes_of_last if self.is_last else self.nodes, self.limits.recursion
         if self.whole is not None:
             self.whole._check_nodes()
-        elif begun >= most:
-            raise LimitReached("recursion", begun, most)
+        elif self.nodes >= self.limits.recursion + self.beyond:
+            raise LimitReached("recursion", self.nodes - self.beyond, self.limits.recursion)
 
-    def _count_node(self) -> bool:
-        """Whether the node is one that `recursion` counts."""
-        counts = not self.is_last if self.whole is None else self.whole._count_node()
-        self.nodes += counts
-        self.nodes_of_last += not counts
-        return counts
+    def _count_node(self) -> None:
+        if self.whole is not None:
+            self.whole._count_node()
+        self.nodes += 1
