@@ -22,6 +22,7 @@ from agentctl.tools.command_starter import CommandStarter
 from agentctl.tools.kept import signal_name
 from agentctl.tools.sandbox.isolated import Grants, find_bubblewrap, isolated_order
 from agentctl.tools.sandbox.profiles import CallLimits, granted
+from agentctl.tools.sandbox.refusals import refusals
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 """The variables of ours that a program is given; all others are those of the file."""
@@ -173,6 +174,7 @@ class CommandTools:
             return
         if run.limits is not None:
             self._refuse_excess(run, run.limits, ended, code)
+            self._tell_refusals(run, ended)
         how = (
             f"was killed by {signal_name(-code) or f'signal {-code}'}"
             if code < 0
@@ -198,7 +200,7 @@ class CommandTools:
         if ended.memory > 0.9 * limits.memory or any(each in said for each in _LACKS_MEMORY):
             raise self._over(run, "memory", self._said(ended.stderr))
         if code == -signal.SIGSYS:
-            self._tell_violation(run, "system_call", "a system call of another architecture")
+            self._tell_violation(run, "kernel", "a system call of another architecture")
 
     def _over(self, run: _Run, what: str, said: str = "") -> ToolError:
         assert run.limits is not None
@@ -206,9 +208,15 @@ class CommandTools:
         self._tell_violation(run, what, error.message)
         return error
 
-    def _tell_violation(self, run: _Run, what: str, said: str) -> None:
+    def _tell_refusals(self, run: _Run, ended: Ended) -> None:
+        sandbox = run.call.tool.sandbox
+        if run.isolated and sandbox is not None:
+            for refusal in refusals(ended.stderr.decode(errors="replace"), sandbox, run.work.folder):
+                self._tell_violation(run, refusal.what, refusal.tried)
+
+    def _tell_violation(self, run: _Run, what: str, tried: str) -> None:
         if run.limits is not None:
-            run.call.tell("sandbox.violation", {"what": what, "said": said})
+            run.call.tell("sandbox.violation", {"what": what, "tried": tried})
 
     def _said(self, output: bytes) -> str:
         said = quoted(str(self._mask(output.decode(errors="replace"))), last=True)

@@ -47,10 +47,10 @@ async def require(profile: Profile, tool: str) -> None:
         return
     guarantee = next(name for name in GIVEN[profile] if name in proof.broken)
     more = len(proof.broken) - 1
-    others = f" (and {more} more guarantees)" if more else ""
+    others = f" (nor {more} more)" if more else ""
     raise CannotRun(
-        f"the sandbox of tool `{tool}` cannot be kept on this machine: that it {GUARANTEES[guarantee]}{others}: "
-        f"{proof.why or proof.broken[guarantee]}",
+        f"the sandbox of tool `{tool}` cannot be had here: "
+        f"`{GUARANTEES[guarantee]}` is not guaranteed{others}: {proof.why or proof.broken[guarantee]}",
         hint=f"{proof.mend}; {DOWNGRADE}; `agentctl doctor` shows all" if proof.mend else DOWNGRADE,
     )
 
