@@ -70,6 +70,7 @@ def examined(store: Path | None) -> Iterator[Check]:
     yield _runtime()
     yield _weights()
     yield _keys()
+    yield _mcp()
     names = sorted({point.name for point in entry_points(group="agentctl.providers")})
     yield Check("providers", bool(names), ", ".join(names) or "none", "" if names else "reinstall agentctl")
 
@@ -122,6 +123,16 @@ def _keys() -> Check:
     if os.environ.get(_KEY):
         return Check("keys", True, f"{_KEY} is set")
     return Check("keys", None, f"{_KEY} is not set", "needed only for models of `openai/…`")
+
+
+def _mcp() -> Check:
+    if importlib.util.find_spec("mcp") is None:
+        hint = "needed only for tools of MCP servers: pip install 'agentctl[mcp]'"
+        return Check("mcp", None, "mcp is not installed", hint)
+    try:
+        return Check("mcp", True, f"mcp {version('mcp')}")
+    except PackageNotFoundError:
+        return Check("mcp", True, "mcp, of unknown version")
 
 
 def _lines(checks: list[Check]) -> Iterator[str]:

@@ -20,7 +20,7 @@ def refuse_changes(graph: Graph, recording: Mapping[str, Json] | None, pending: 
     changed += [
         f"{name} (as its MCP server says)"
         for name in relevant
-        if _served(recording["tools"], name) != _served(graph.signatures, name)
+        if _differ(_served(recording["tools"], name), _served(graph.signatures, name))
     ]
     if changed:
         raise UsageError(
@@ -51,6 +51,11 @@ def _of_tool(data: Json, tool: str) -> Iterator[str]:
     server = data.get("tools", {}).get(tool, {}).get("mcp")
     if isinstance(server, str):
         yield f"mcp.{server.partition('/')[0]}"
+
+
+def _differ(before: Json, now: Json) -> bool:
+    """Whether a server said one thing and says another; one that cannot be asked says nothing."""
+    return before is not None and now is not None and before != now
 
 
 def _served(signatures: Mapping[str, Json], path: str) -> Json:

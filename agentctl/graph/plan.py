@@ -171,6 +171,10 @@ class McpWork:
     """The JSON Schema that the server promises of structured results."""
     accepts_key: bool = False
     """Whether the tool takes an argument `idempotency_key`."""
+    is_told: bool = False
+    """Whether the file says what the tool takes: then a run can begin while its server is not there."""
+    is_agreed: bool = False
+    """Whether the server was asked, and agrees with the file."""
     kind: Literal["mcp"] = "mcp"
 
 

@@ -48,7 +48,11 @@ def agreed(
                 hint="leave `parameters` out to use what the server says",
             )
     found = replace(
-        work, identity=(server.name, server.version), output=tool.output, accepts_key=accepts_key and has_key
+        work,
+        identity=(server.name, server.version),
+        output=tool.output,
+        accepts_key=accepts_key and has_key,
+        is_agreed=True,
     )
     return found, taken if parameters is None else parameters, description or tool.description
 
@@ -56,7 +60,7 @@ def agreed(
 def signature(tool: ToolPlan) -> Json:
     """What is recorded of a tool with the file: its parameters and description, and who said so."""
     said = [tool.parameters, tool.description]
-    if isinstance(tool.work, McpWork):
+    if isinstance(tool.work, McpWork) and tool.work.is_agreed:
         said.append({"server": list(tool.work.identity)})
     return said
 

@@ -150,9 +150,8 @@ class _ToolCompiler:
         if server is None:
             return work, parameters or _ANYTHING, description
         has_key = self.spec.idempotency_key is not UNSET
-        return agreed(
-            self.name, work, server, parameters, description, self.spec.effect or "", has_key=has_key
-        )
+        effect = self.spec.effect or "write"
+        return agreed(self.name, work, server, parameters, description, effect, has_key=has_key)
 
     def _server(self) -> McpServer:
         """The MCP server of the file that the tool is of."""
@@ -174,7 +173,7 @@ class _ToolCompiler:
             env=tuple((name, compile_text(str(text))) for name, text in (spec.env or {}).items()),
             file=self.document.path,
         )
-        return McpWork(plan, tool or self.name)
+        return McpWork(plan, tool or self.name, is_told=self.spec.parameters is not UNSET)
 
     def _timeout(self) -> float:
         """Seconds for one call: of the tool's own and its server's, the smaller."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from agentctl.errors import ToolError
-from agentctl.graph.plan import McpServerPlan, McpWork, Served, ToolPlan
+from agentctl.graph.plan import McpServerPlan, McpWork, Served, ServedServer, ToolPlan
 from agentctl.json import Json
 from agentctl.tools.call import Call
+from agentctl.tools.mcp_faults import Unreachable
 from agentctl.tools.mcp_server import McpServer
 
 LONGEST = 16 * 1024 * 1024
@@ -38,17 +39,23 @@ class McpTools:
     async def served(self, tools: Iterable[ToolPlan]) -> Served:
         """What the servers of some tools say of themselves; the same value while they say the same.
 
-        Servers that do not run are started. Raises CannotRun for one that cannot be used.
+        Servers that do not run are started. One that cannot be used is left out where the file says what its tools
+        take, as a call of them is then soon enough to fail. Raises CannotRun for any other.
         """
-        servers = {}
+        servers, untold = {}, set()
         for tool in tools:
             if isinstance(tool.work, McpWork):
-                servers[tool.work.server.key] = self._server(tool.work.server, 2 * tool.max_result)
+                key = tool.work.server.key
+                servers[key] = self._server(tool.work.server, 2 * tool.max_result)
+                if not tool.work.is_told:
+                    untold.add(key)
         answers = await asyncio.gather(*(each.served() for each in servers.values()), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
+        found: dict[tuple[Path, str], ServedServer] = {}
+        for key, answer in zip(servers, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                found[key] = answer
+            elif not isinstance(answer, Unreachable) or key in untold:
                 raise answer
-        found: Served = dict(zip(servers, answers, strict=True))  # type: ignore[arg-type]
         if found != self._served:
             self._served = found
         return self._served

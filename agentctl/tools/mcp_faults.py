@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from agentctl.errors import ToolError
+from agentctl.errors import CannotRun, ToolError
 
 
 class NotServed(Exception):
     """A server that cannot be used."""
+
+
+class Unreachable(CannotRun):
+    """A server that cannot be used now; it may be another time."""
 
 
 class SessionLost(Exception):

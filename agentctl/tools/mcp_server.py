@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, cast
 from agentctl.errors import CannotRun, ErrorClass, ToolError
 from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import McpServerPlan, McpWork, ServedServer
+from agentctl.graph.served import agreed
 from agentctl.json import Json
 from agentctl.spec.fits import first_problem
 from agentctl.tools.answers import quoted
 from agentctl.tools.call import Call
 from agentctl.tools.command import INHERITED
-from agentctl.tools.mcp_faults import NotServed, SessionLost, is_unknown, unknown
+from agentctl.tools.mcp_faults import NotServed, SessionLost, Unreachable, is_unknown, unknown
 from agentctl.tools.mcp_process import ServerProcess
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class McpServer:
         self._was_silent = False
 
     async def served(self) -> ServedServer:
-        """What it says of itself and its tools. Raises CannotRun."""
+        """What it says of itself and its tools. Raises Unreachable, and CannotRun without the package."""
         try:
             connection = await self._connected()
             if not connection.is_listed:
@@ -68,7 +69,7 @@ class McpServer:
                     await connection.list_tools()
         except (NotServed, TimeoutError) as error:
             said = str(error) or f"it did not list its tools within {self._patience:g}s"
-            raise CannotRun(f"mcp.{self._plan.name} cannot be used: {said}", hint=self._hint()) from error
+            raise Unreachable(f"mcp.{self._plan.name} cannot be used: {said}", hint=self._hint()) from error
         return connection.served
 
     async def call(self, work: McpWork, call: Call) -> Json:
@@ -102,16 +103,20 @@ class McpServer:
         await self._end()
 
     async def _answer(self, work: McpWork, call: Call) -> CallToolResult:
-        arguments, meta = call.arguments, None
-        if call.idempotency_key is not None:
-            meta = {KEY_META: call.idempotency_key}
-            if work.accepts_key:
-                arguments = {**arguments, "idempotency_key": call.idempotency_key}
         await self._end_if_stuck(min(_PING, call.tool.timeout / 4))
         try:
-            return await (await self._connected()).call(work.tool, arguments, meta)
+            return await self._ask(work, call)
         except SessionLost:  # refused before it was looked at, so it may be asked again
-            return await (await self._connected()).call(work.tool, arguments, meta)
+            return await self._ask(work, call)
+
+    async def _ask(self, work: McpWork, call: Call) -> CallToolResult:
+        connection = await self._connected()
+        known = work if work.is_agreed else _agreed(work, call, connection.served)
+        arguments, meta, key = call.arguments, None, call.idempotency_key
+        if key is not None:
+            meta = {KEY_META: key}
+            arguments = {**arguments, "idempotency_key": key} if known.accepts_key else arguments
+        return await connection.call(work.tool, arguments, meta)
 
     def _read(self, work: McpWork, call: Call, result: CallToolResult) -> Json:
         from agentctl.tools.mcp_result import plain_result, text_of
@@ -261,6 +266,16 @@ class McpServer:
         if self._plan.url is not None:
             return "is the server running, and are its `url` and `headers` right?"
         return f"try it by hand: {' '.join(self._plan.command)}"
+
+
+def _agreed(work: McpWork, call: Call, server: ServedServer) -> McpWork:
+    """What is checked before a run begins is checked now, of a server that was not there then. Raises ToolError."""
+    tool, has_key = call.tool, call.idempotency_key is not None
+    try:
+        known, _, _ = agreed(tool.name, work, server, tool.parameters, "", tool.effect, has_key=has_key)
+    except CannotRun as error:
+        raise ToolError("refused", error.message, hint=error.hint, retryable=False) from error
+    return known
 
 
 def _seen(task: asyncio.Task[McpConnection]) -> None:

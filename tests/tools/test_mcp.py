@@ -103,6 +103,14 @@ def test_a_difference_between_file_and_server_is_refused(
     assert hint in str(refused.value.hint)
 
 
+def test_a_server_that_was_not_there_is_looked_at_when_it_is_called(desk: Desk) -> None:
+    tool = desk.plan(SERVED, "mcp: server/pay, effect: read, parameters: {amount: integer}", ask=False)
+    with pytest.raises(ToolError, match="changes things, says the server") as refused:
+        desk.call(tool, {"amount": 1})
+    assert (refused.value.error_class, refused.value.retryable) == ("refused", False)
+    assert heard(desk) == []
+
+
 def test_a_promise_to_change_nothing_is_not_trusted(served: Desk) -> None:
     assert served.plan(SERVED, "mcp: server/echo").effect == "write"
 

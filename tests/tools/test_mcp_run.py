@@ -25,7 +25,13 @@ WITHOUT = "import sys; sys.modules['mcp'] = sys.modules['mcp_types'] = None\nfro
 
 
 def graph_file(
-    folder: Path, wrong: str = "none", *, tool: str = "", args: str = "{n: 3}", more: str = ""
+    folder: Path,
+    wrong: str = "none",
+    *,
+    tool: str = "",
+    args: str = "{n: 3}",
+    more: str = "",
+    error: str = "say",
 ) -> Path:
     """An agent that calls the server's tool, and a node that does."""
     (folder / "script.yaml").write_text(
@@ -50,7 +56,7 @@ output: [answer, found]
 state: {{word: string, answer: {{type: string, default: ""}}, found: {{type: string, default: ""}}}}
 start: look
 nodes:
-  look: {{tool: it, args: {args}, save: found, then: say}}
+  look: {{tool: it, args: {args}, save: found, on_error: {{tool_unavailable: {error}, else: end}}, then: say}}
   say: {{agent: one, prompt: "${{{{ state.word }}}}", save: answer, then: end}}
 """
     )
@@ -106,6 +112,20 @@ def test_a_variable_that_a_server_needs_is_missed_before_it_is_started(
     with pytest.raises(CannotRun, match=r"tools\.it needs TOKEN, which is not set"):
         agentctl.load(file).run({"word": "go"})
     assert count(tmp_path, "started") == 0
+
+
+def test_a_run_begins_without_a_server_whose_tools_the_file_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CannotRun, match="cannot find my settings"):
+        agentctl.load(graph_file(tmp_path, "exits")).run({"word": "go"})
+    file = graph_file(
+        tmp_path, "exits", tool=", parameters: {n: integer}, retry: {attempts: 1}", error="skip"
+    )
+    outcome = agentctl.load(file).run({"word": "hello"})
+    assert (outcome.status, outcome.output) == ("done", {"answer": "hello", "found": ""})
+    assert agentctl.replay(outcome.thread).identical
 
 
 def test_runs_of_one_opened_graph_share_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
