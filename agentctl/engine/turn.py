@@ -32,7 +32,7 @@ from agentctl.graph.plan import (
     ToolPlan,
 )
 from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
-from agentctl.messages import ChatReply, ChatRequest
+from agentctl.messages import ChatReply, ChatRequest, Usage
 from agentctl.nodes.turn import Offered, Place
 from agentctl.state import State
 from agentctl.tools.call import Call, checked
@@ -278,6 +278,9 @@ class Turn:
             self.budget.add_memo_hit()
         else:
             self.budget.add_tool_call(tool.name, offered=self._is_offered(place))
+        if "spent" in record:
+            spent = record["spent"]
+            self.budget.add_model_call(msgspec.convert(spent["usage"], Usage), spent["cost"])
         self._tool_ended(place, tool, known, record, None)
         return record["res"]
 
@@ -316,7 +319,7 @@ class Turn:
         self, place: Place, tool: ToolPlan, arguments: Json, key: str | None, nested: _Nested | None
     ) -> Answer:
         assert self.world is not None
-        work = None
+        work, spent = None, _Spent()
         if nested is not None:
             assert self.inside is not None
             work = nested.begun(partial(self.inside.call, self, place, tool, arguments, nested.budget))
@@ -333,10 +336,11 @@ class Turn:
                 intend=partial(self._intend, place, tool, arguments),
                 tell=partial(self._tell, place, tool),
                 on_retry=partial(self._tool_retry, place, tool),
+                charge=spent.add,
                 nested=work,
             )
         )
-        return {"res": answered.value, **answered.beside}
+        return {"res": answered.value, **answered.beside, **spent.beside}
 
     def _is_offered(self, place: Place) -> bool:
         """Whether a model of a tier asked for a call; a `tool:` node is the author's own act."""
@@ -525,6 +529,25 @@ class _Nested:
     def used(self) -> dict[str, Json]:
         """What the tape keeps of it."""
         return {"used": self.budget.part_json()} if self.is_begun else {}
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What a tool's own calls of a model took: a store's, which embeds."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = 0.0
+
+    def add(self, usage: Usage, cost: float | None) -> None:
+        self.usage += usage
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
+
+    @property
+    def beside(self) -> dict[str, Json]:
+        """What the tape keeps beside the result."""
+        if not self.usage.total:
+            return {}
+        return {"spent": {"usage": msgspec.to_builtins(self.usage), "cost": self.cost}}
 
 
 def _approval_id(place: Place, tool: ToolPlan) -> str:

@@ -14,6 +14,7 @@ from agentctl.errors import ToolError
 from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import McpWork, StoreWork, ToolPlan
 from agentctl.json import TOO_DEEP, Json, encode, too_deep
+from agentctl.messages import Usage
 from agentctl.retry import Backoff
 from agentctl.store.protocols import Memo, MemoEntry
 from agentctl.tools.breaker import ToolBreakers
@@ -47,6 +48,8 @@ class Call:
     tell: Callable[[str, dict[str, Json]], None]
     """Publishes an event of this call: its type, and its data beside the tool's name."""
     on_retry: Callable[[ToolError, float], None]
+    charge: Callable[[Usage, float | None], None] = lambda usage, cost: None
+    """Told what the work takes of a model by itself: tokens, and US dollars where the price is known."""
     nested: Callable[[], Awaitable[Json]] | None = None
     """The work of a tool that is a graph or an agent, which the engine does itself."""
 

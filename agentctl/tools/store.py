@@ -54,13 +54,14 @@ async def _operate(documents: Documents, operation: str, call: Call) -> Json:
                 by=given.get("by", "both"),
                 metadata=given.get("metadata"),
                 tenant=tenant,
+                charge=call.charge,
             )
             return _within(found, call.tool.max_result)
         case "add":
             from agentctl.store.documents.documents import Draft
 
             draft = Draft(given["text"], given.get("title"), given.get("metadata") or {})
-            [id] = await documents.add([draft], tenant=tenant)
+            [id] = await documents.add([draft], tenant=tenant, charge=call.charge)
             return {"id": id}
         case "get":
             document = await documents.get(given["id"], tenant=tenant)
