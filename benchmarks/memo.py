@@ -83,7 +83,7 @@ def main() -> None:
         [
             Row("a hit", cost["hit"], cost["get"], "diskcache.get", 2),
             Row(
-                "a miss, the only one of all processes", cost["guarded"], cost["unguarded"], "unguarded", 1.2
+                "a miss, the only one of all processes", cost["guarded"], cost["unguarded"], "unguarded", 1.3
             ),
         ],
     )

@@ -24,7 +24,7 @@ from tests.tools.kinds import call_of, tool_of
 Json = Any
 TOOL = "command: [count], parameters: {n: integer}, effect: pure, timeout: 60s"
 """It is never started: what it does is done here."""
-PATIENCE = 60.0
+PATIENCE = 40.0
 
 
 def executions(folder: Path) -> list[int]:
@@ -125,12 +125,13 @@ def _trial(folder: Path, call: Call) -> Json:
         asyncio.run(call_many(folder, call, 2, until_told))
 
     pids = [child(work) for _ in range(3)]
-    until(lambda: len(executions(folder)) > 0)
-    [leader] = executions(folder)
-    os.kill(leader, signal.SIGKILL)
-    until(lambda: len(executions(folder)) > 1)
-    go.touch()
-    codes = ended(pids)
+    try:
+        until(lambda: len(executions(folder)) > 0)
+        os.kill(executions(folder)[0], signal.SIGKILL)
+        until(lambda: len(executions(folder)) > 1)
+    finally:
+        go.touch()
+        codes = ended(pids)
     return {"executions": len(executions(folder)), "codes": sorted(codes)}
 
 
