@@ -18,6 +18,7 @@ from agentctl.json import Json, encode
 from agentctl.retry import seconds_to_wait
 from agentctl.tools.answers import Unreadable, quoted, read_json, read_text
 from agentctl.tools.call import Call
+from agentctl.tools.unpacking import PACKINGS, Broken, Unpacker
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
@@ -27,7 +28,6 @@ _FAILURE = 16 * 1024
 """Bytes read of an answer that is an error."""
 _REDIRECTED = frozenset((301, 302, 303, 307, 308))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PACKINGS = ("", "identity", "gzip", "deflate")
 _FORM = "application/x-www-form-urlencoded"
 _IN_KEY = "!#$&'()*+,/:;=?@[]~\"<>\\^`{|}"
 """What stands for itself in the header of an idempotency key, besides letters, digits and `-._~`."""
@@ -239,19 +239,22 @@ def _content(body: Json, kind: str | None) -> tuple[bytes | None, str | None]:
 async def _body(response: Response, request: _Request, most: int) -> bytes:
     """The whole body. Raises ToolError for one of more than `most` bytes, which is not read to its end."""
     packing = response.headers.get("content-encoding", "").strip().lower()
-    if packing not in _PACKINGS:
+    if packing not in PACKINGS:
         raise ToolError("server", f"{request.where} sent its answer packed as `{quoted(packing)}`, unasked")
-    data = bytearray()
-    # unpacked piece by piece: a packed answer can be a thousand times as long
-    async for piece in response.aiter_bytes():
-        data += piece
-        if len(data) > most:
-            raise ToolError(
-                "tool_failed",
-                f"{request.where} answered more than its max_result of {most:,} bytes",
-                hint="ask for less, or raise `max_result`",
-                retryable=False,
-            )
+    data, unpacker = bytearray(), Unpacker(packing, most)
+    try:
+        async for piece in response.aiter_raw():
+            data += unpacker.take(piece)
+            if len(data) > most:
+                raise ToolError(
+                    "tool_failed",
+                    f"{request.where} answered more than its max_result of {most:,} bytes",
+                    hint="ask for less, or raise `max_result`",
+                    retryable=False,
+                )
+        unpacker.end()
+    except Broken as error:
+        raise ToolError("server", f"{request.where} sent what is no whole {packing}: {error}") from error
     return bytes(data)
 
 
@@ -275,13 +278,14 @@ async def _words(response: Response) -> str:
     """The beginning of a body that says what went wrong; an HTML page does not."""
     import httpx2
 
-    data = bytearray()
+    packing = response.headers.get("content-encoding", "").strip().lower()
+    data, unpacker = bytearray(), Unpacker(packing, _FAILURE)
     try:
-        async for piece in response.aiter_bytes():
-            data += piece
+        async for piece in response.aiter_raw():
+            data += unpacker.take(piece)
             if len(data) >= _FAILURE:
                 break
-    except httpx2.HTTPError:
+    except (httpx2.HTTPError, Broken):
         data += b" (and broke off)"
     said = bytes(data[:_FAILURE]).decode(errors="replace").strip()
     return "(a page of HTML)" if said.startswith("<") else said
