@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from agentctl.errors import CannotRun, UsageError
-from agentctl.spec.model import FileSpec
+from agentctl.graph.plan import Graph
+from agentctl.spec.model import EnvVar, FileSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,21 @@ class Environment:
     secrets: tuple[str, ...]
 
 
-def read_environment(spec: FileSpec, given: Mapping[str, str] | None = None) -> Environment:
-    """What the file declares, from `given` or else the process. Raises CannotRun for a required one not set."""
+def read_environment(
+    spec: FileSpec, given: Mapping[str, str] | None = None, files: Sequence[Graph] = ()
+) -> Environment:
+    """What the file and the files it runs declare, from `given` or else the process; of two, the file's own says.
+
+    Raises CannotRun for a required one not set.
+    """
+    declared: dict[str, EnvVar] = {}
+    for graph in files:
+        declared |= msgspec.convert(graph.data.get("env", {}), dict[str, EnvVar])
+    declared |= spec.env or {}
     source = os.environ if given is None else {**os.environ, **given}
     values: dict[str, str] = {}
     secrets = []
-    for name, variable in (spec.env or {}).items():
+    for name, variable in declared.items():
         value = source.get(name, variable.default or None)
         if value is None:
             if variable.required:

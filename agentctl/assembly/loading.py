@@ -111,7 +111,7 @@ def from_document(
         options["approve"] = sorted(approve)
     if sandbox is not None:
         options["sandbox"] = sandbox
-    environment = read_environment(document.spec, env)
+    environment = read_environment(document.spec, env, graph.files)
     folder = Path(store) if store else None
     return LoadedGraph(graph, environment, options, folder, durability, completing=Completing(compiled))
 
@@ -276,10 +276,7 @@ class LoadedGraph:
         return any(tool.breaker is not None for tool in self.graph.tools.values())
 
     def _remembers(self) -> bool:
-        return any(
-            "cache" in tool or tool.get("effect") == "pure"
-            for tool in self.graph.data.get("tools", {}).values()
-        )
+        return any(tool.cache is not None for tool in self.graph.tools.values())
 
 
 def _check_models(graph: Graph, given: Mapping[str, str]) -> None:

@@ -43,19 +43,22 @@ def turns_of(rows: Sequence[tuple[int, Json]]) -> list[dict[str, Json]]:
     """The turns a log tells of, in order."""
     turns: list[dict[str, Json]] = []
     calls: list[Json] = []
+    inner: list[Json] = []
     tape = Tape()
     for _, record in rows:
         tape.take(record)
         match record["kind"]:
             case "turn":
                 turns.append(_turn(record))
-                calls = []
+                calls, inner = [], []
             case "effect":
                 calls.append(record)
+            case "inner":
+                inner.append(record)
             case "step" if turns:
-                turns[-1]["steps"].append(_step(record, calls, turns[-1]["seconds"], tape))
+                turns[-1]["steps"].append(_step(record, calls, inner, turns[-1]["seconds"], tape))
                 turns[-1]["seconds"] = record["t"]
-                calls = []
+                calls, inner = [], []
             case "suspend" | "end" if turns:
                 turns[-1].update(status=record["status"], error=record.get("error"))
                 turns[-1]["question"] = record.get("question")
@@ -79,6 +82,7 @@ def thread_text(head: Head, rows: Sequence[tuple[int, Json]]) -> str:
             calls = "".join(f" · {name}" for name in step["calls"])
             went = f" → {step['next']}" if step["next"] else ""
             lines.append(f"  {step['step']:>3}  {step['node']} · {duration(step['seconds'])}{calls}{went}")
+            lines += [_inner_line(one) for one in step["inner"]]
             lines += [f"       {name}: {compact(value, _LONGEST_VALUE)}" for name, value in step["writes"]]
             if step["error"]:
                 lines.append(f"       {error_text(step['error'])}")
@@ -128,7 +132,9 @@ def _turn(record: Json) -> dict[str, Json]:
     }
 
 
-def _step(record: Json, calls: Sequence[Json], before: float, tape: Tape) -> dict[str, Json]:
+def _step(
+    record: Json, calls: Sequence[Json], inner: Sequence[Json], before: float, tape: Tape
+) -> dict[str, Json]:
     writes = unpacked(record, tape)
     return {
         "step": record["n"],
@@ -140,8 +146,27 @@ def _step(record: Json, calls: Sequence[Json], before: float, tape: Tape) -> dic
         "saved": [name for name, _ in writes],
         "writes": [list(write) for write in writes],
         "calls": [_call(call) for call in calls if call["of"] in ("model", "tool", "ask")],
+        "inner": [_inner(one) for one in inner],
         "error": record.get("err"),
     }
+
+
+def _inner(record: Json) -> dict[str, Json]:
+    """A step of a graph inside."""
+    return {
+        "path": record["path"],
+        "node": record["node"],
+        "next": record.get("next"),
+        "error": record.get("err"),
+    }
+
+
+def _inner_line(step: Json) -> str:
+    """A step of a graph inside, deeper for each graph around it."""
+    path = step["path"]
+    went = f" → {step['next']}" if step["next"] else ""
+    failed = f" · {error_text(step['error'])}" if step["error"] else ""
+    return f"{'  ' * path.count('/')}     {path}{went}{failed}"
 
 
 def _call(effect: Json) -> str:

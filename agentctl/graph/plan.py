@@ -443,6 +443,15 @@ class Graph:
         return found
 
     @property
+    def files(self) -> tuple[Graph, ...]:
+        """The graphs of other files that tools run, and those that theirs run."""
+        found: dict[Path, Graph] = {}
+        for tool in self.tools.values():
+            if isinstance(tool.work, GraphWork) and tool.work.graph.is_file:
+                found[tool.work.graph.path] = tool.work.graph
+        return tuple(found.values())
+
+    @property
     def recording(self) -> dict[str, Json]:
         """What a replay needs of the file: its texts, and what was read from the tools' code."""
         return {"root": self.path.name, "texts": dict(self.texts), "tools": dict(self.signatures)}
