@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 LONGEST_MESSAGE = 2_000
 """Characters of an exception's message."""
+OVER = ("processes", "memory", "time")
+"""Limits on a worker and all that came of it together, for which its keeper ends it."""
+_TICK = 0.02
+"""Seconds between two looks at them."""
 _FRAMES = 8
 _HERE = os.path.dirname(__file__)
 _PATIENCE = 5.0
@@ -42,13 +46,15 @@ class Unsaid(Exception):
     """A result that cannot be sent: no JSON, or too much of it."""
 
 
-def main(work: Callable[[int, Json], None] | None = None) -> None:
-    """Keep a child that does the work of a worker, unless another work is given."""
+def main(
+    work: Callable[[int, Json], None] | None = None, over: Callable[[int, Json], str | None] | None = None
+) -> None:
+    """Keep a child that does the work of a worker, unless another work is given; end it when it is over a limit."""
     channel, order = int(sys.argv[1]), json.loads(sys.argv[2])
     child = fork_kept(lambda: (work or serve)(channel, order))
     if child:
         os.close(channel)
-        ended = keep(child) or 0
+        ended = keep(child, None if over is None else lambda: over(child, order)) or 0
         os._exit(128 + os.WTERMSIG(ended) if os.WIFSIGNALED(ended) else os.waitstatus_to_exitcode(ended))
 
 
@@ -86,10 +92,11 @@ def _prctl() -> Callable[..., int] | None:
 # --- the keeper -------------------------------------------------------------------------------------------------
 
 
-def keep(child: int) -> int | None:
-    """Wait until the child ends or agentctl wants it to, and leave nothing behind.
+def keep(child: int, over: Callable[[], str | None] | None = None) -> int | None:
+    """Wait until the child ends, agentctl wants it to, or it is `over` a limit, and leave nothing behind.
 
-    The child's wait status; None when agentctl did not wait for its end.
+    The child's wait status; None when agentctl did not wait for its end. Over a limit, that of a child which exits
+    with 200 and the limit's place in OVER.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a tool may signal its whole group
@@ -102,11 +109,14 @@ def keep(child: int) -> int | None:
         os.dup2(nowhere, output)
     ended = _reaped(child)
     while ended is None:
-        ready, _, _ = select.select([0, woken], [], [])
+        ready, _, _ = select.select([0, woken], [], [], None if over is None else _TICK)
         if 0 in ready:
             break
-        os.read(woken, 4096)
-        ended = _reaped(child)
+        if woken in ready:
+            os.read(woken, 4096)
+            ended = _reaped(child)
+        elif over is not None and (limit := over()) is not None:
+            ended = (200 + OVER.index(limit)) << 8
     _end_all(child)
     return ended
 

@@ -317,6 +317,26 @@ def fork_bomb():
     return made
 
 
+def breed():
+    """Processes that live on for a while: no bomb, but more than one call may have."""
+    for _ in range(300):
+        if os.fork() == 0:
+            time.sleep(5)
+            os._exit(0)
+    time.sleep(5)
+    return "no end"
+
+
+def use_memory_of_many():
+    """Five processes with a bearable amount each."""
+    for _ in range(4):
+        if os.fork() == 0:
+            break
+    held = b"x" * (80 << 20)
+    time.sleep(5)
+    return len(held)
+
+
 def vfork():
     return subprocess.run(["/bin/sh", "-c", "echo escaped"], check=False).returncode
 

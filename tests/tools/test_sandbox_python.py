@@ -449,6 +449,8 @@ def test_bounds_alone_hold_where_the_run_asks_for_no_more(field_: Field) -> None
     assert spun.error is not None
     assert (spun.error.error_class, spun.whats) == ("timeout", {"time"})
     assert outcomes(bounded("use_memory"), [{"how": "objects"}])[0].whats == {"memory"}
+    assert outcomes(bounded("use_memory_of_many"), [{}])[0].whats == {"memory"}
+    assert outcomes(bounded("breed"), [{}])[0].whats == {"processes"}
     assert outcomes(bounded("flood"), [{}])[0].whats == {"output"}
     assert "swordfish" not in str(outcomes(bounded("environment"), [{}])[0].result)
     place = outcomes(bounded("place"), [{}])[0].result

@@ -17,6 +17,7 @@ from agentctl.json import Json
 from agentctl.spec.python_source import module_file
 from agentctl.tools.code_digest import modules_of
 from agentctl.tools.python_call import PythonCall
+from agentctl.tools.sandbox.profiles import PROCESSES
 from agentctl.tools.worker_main import __file__ as _worker_main
 
 _PROGRAM = f"""
@@ -24,7 +25,7 @@ import sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(_worker_main).parent)!r}]
 import template_main
 del sys.path[:2]
-for name in ("template_main", "worker_main", "confine", "kernel"):
+for name in ("template_main", "worker_main", "command_main", "confine", "kernel"):
     sys.modules["_agentctl_" + name] = sys.modules.pop(name)
 template_main.MAIN()
 """
@@ -67,6 +68,7 @@ def sandbox_order(call: PythonCall, sandbox: SandboxPlan) -> Json:
         "private": min(sandbox.memory, PRIVATE),
         "file_size": FILE_SIZE,
         "files": OPEN_FILES,
+        "processes": PROCESSES,
     }
     if call.bounded_only:
         return bounds

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from agentctl.json import Json
-    from agentctl.tools import worker_main
+    from agentctl.tools import command_main, worker_main
     from agentctl.tools.sandbox import confine, kernel
 else:
+    import command_main
     import confine
     import kernel
     import worker_main
@@ -43,6 +44,8 @@ _FORK_NOTES = 0x01200000
 """CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID: what a C library adds to a fork."""
 _MOST_TOLD = 16
 """Things told of one call."""
+_INTERPRETER = 16 * 1024 * 1024
+"""Bytes that Python takes itself."""
 _FAILURE = 64 * 1024
 """Bytes a reply may be longer than a result."""
 
@@ -53,7 +56,17 @@ def main() -> None:
 
 def bounded_main() -> None:
     """The worker of one call that is bounded, and confined in nothing else."""
-    worker_main.main(serve_bounded)
+    worker_main.main(serve_bounded, over=_over)
+
+
+def _over(child: int, order: Json) -> str | None:
+    bounds = order["sandbox"]
+    limits = {
+        "processes": bounds["processes"],
+        "memory": bounds["memory"] + _INTERPRETER,
+        "time": order["time"],
+    }
+    return command_main.over_limit(child, limits)
 
 
 def serve_bounded(channel: int, order: Json) -> None:

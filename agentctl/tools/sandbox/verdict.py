@@ -14,7 +14,8 @@ from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json, decode
 from agentctl.tools.kept import signal_name
 from agentctl.tools.python_call import PythonToolError, failed
-from agentctl.tools.sandbox.profiles import Guarantee, spelled
+from agentctl.tools.sandbox.profiles import PROCESSES, Guarantee, spelled
+from agentctl.tools.worker_main import OVER
 
 MOST_PRINTED: Final = 1024 * 1024
 """Bytes that one call may print."""
@@ -102,7 +103,12 @@ class Verdict:
     def of_death(self, error: PythonToolError, *, flooded: bool) -> PythonToolError:
         """The error of a call whose whole worker died; `flooded`: because of what it printed."""
         if not flooded:
-            return self._over("time") if "SIGXCPU" in error.message else error
+            over = next(
+                (each for number, each in enumerate(OVER) if f"code {200 + number} " in error.message), None
+            )
+            if over is None and "SIGXCPU" in error.message:
+                over = "time"
+            return self._over(over) if over else error
         self._violated("output", "print")
         message = f"it printed more than {spelled(MOST_PRINTED)}, so it was ended"
         return PythonToolError("tool_failed", message, retryable=False)
@@ -117,8 +123,13 @@ class Verdict:
             self._violated("time", "processor time")
             message = f"it went over its limit of {self.time}s of processor time, so it was ended"
             return PythonToolError("timeout", message, retryable=False)
-        self._violated("memory" if what == "memory" else "output", what)
-        limit = f"{spelled(self._sandbox.memory)} of memory" if what == "memory" else "what one file may hold"
+        told: dict[str, Guarantee] = {"memory": "memory", "processes": "processes"}
+        self._violated(told.get(what, "output"), what)
+        limits = {
+            "memory": f"{spelled(self._sandbox.memory)} of memory",
+            "processes": f"{PROCESSES} processes",
+        }
+        limit = limits.get(what, "what one file may hold")
         return PythonToolError("tool_failed", f"it went over its limit of {limit}", retryable=False)
 
     def _is_hidden(self, path: str, number: int | None) -> bool:
