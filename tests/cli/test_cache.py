@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from agentctl import load
 from agentctl.store.codec import Codec, place_of
-from tests.cli.shell import here
+from tests.cli.shell import COMMAND, PATIENCE, environment, here
 
 Captured = pytest.CaptureFixture[str]
 Json = Any
@@ -226,6 +227,35 @@ def test_where_there_is_no_memo_it_is_said_kindly(tmp_path: Path, capsys: Captur
         assert shown.returncode == 0
         assert "error" not in shown.stderr
         (tmp_path / ".agentctl").mkdir(exist_ok=True)
+
+
+def test_two_runs_at_once_make_one_call_and_the_other_is_told_a_hit(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(
+        "import pathlib, time\n\n\ndef slow(n: int) -> int:\n"
+        "    with (pathlib.Path(__file__).parent / 'executions').open('a') as file:\n"
+        "        file.write('x')\n"
+        "    time.sleep(1)\n    return n\n"
+    )
+    (tmp_path / "graph.yaml").write_text(
+        "agentctl: 1\nname: slow\ntools: {slow: {python: 'tools:slow', effect: pure}}\n"
+        "start: go\nnodes: {go: {tool: slow, args: {n: 1}, then: end}}\n"
+    )
+    runs = [
+        subprocess.Popen(
+            [*COMMAND, "run", "graph.yaml", "-q", "--events", f"{number}.jsonl"],
+            cwd=tmp_path,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    said = [run.communicate(timeout=PATIENCE)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert (tmp_path / "executions").read_text() == "x"
+    events = [json.loads(line) for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
+    [hit] = [event for event in events if event["type"] == "memo.hit"]
+    assert hit["data"]["saved_seconds"] >= 1
 
 
 def _age(shop: Path, tool: str, seconds: float) -> None:
