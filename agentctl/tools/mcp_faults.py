@@ -6,7 +6,11 @@ from agentctl.errors import CannotRun, ToolError
 
 
 class NotServed(Exception):
-    """A server that cannot be used."""
+    """A server that cannot be used. `again` is false where the next try would fail in the same way."""
+
+    def __init__(self, message: str, *, again: bool = True) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class Unreachable(CannotRun):

@@ -78,7 +78,8 @@ class McpServer:
         try:
             result = await self._answer(work, call)
         except (SessionLost, NotServed) as error:
-            raise self._named(ToolError("tool_unavailable", str(error))) from error
+            again = not isinstance(error, NotServed) or error.again
+            raise self._named(ToolError("tool_unavailable", str(error), retryable=again)) from error
         except CannotRun as error:
             raise ToolError("tool_unavailable", error.message, hint=error.hint, retryable=False) from error
         except ToolError as error:
@@ -189,8 +190,8 @@ class McpServer:
         env = {"PATH": os.defpath, **kept, **{name: self._filled(value) for name, value in plan.env}}
         name = plan.command[0]
         program = str(plan.folder / name) if "/" in name else shutil.which(name, path=env["PATH"])
-        if program is None:
-            raise NotServed(f"there is no program `{name}` on this machine")
+        if program is None or not os.path.exists(program):
+            raise NotServed(f"there is no program `{name}` on this machine", again=False)
         try:
             process = ServerProcess(program, plan.command, env, plan.folder, self.longest)
         except (OSError, ValueError) as error:
@@ -202,18 +203,18 @@ class McpServer:
         assert self._plan.url is not None
         url = self._filled(self._plan.url).strip()
         if not url.lower().startswith(("http://", "https://")):
-            raise NotServed("its `url` is no http or https address")
+            raise NotServed("its `url` is no http or https address", again=False)
         headers = {name: self._filled(value).strip() for name, value in self._plan.headers}
         for name, value in headers.items():
             if _CONTROL.search(value) or not value.isascii():
-                raise NotServed(f"its header `{name}` holds what no header can")
+                raise NotServed(f"its header `{name}` holds what no header can", again=False)
         return url, headers
 
     def _filled(self, value: Expression) -> str:
         try:
             return str(value(self._names))
         except ExpressionError as error:
-            raise NotServed(error.message) from error
+            raise NotServed(error.message, again=False) from error
 
     async def _end_if_stuck(self, patience: float) -> None:
         """A server of ours that was silent, and says nothing now either, is ended, to be started again."""
