@@ -37,6 +37,8 @@ BASE: Json = {
         {"env": {}},
         {"secret": b"other"},
         {"sandbox": {"network": True}},
+        {"server": {"name": "shop", "identity": ["shop", "1.0"]}},
+        {"files": "f11e5"},
     ],
 )
 def test_whatever_could_change_the_answer_changes_the_key(changed: Json) -> None:
