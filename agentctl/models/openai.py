@@ -65,7 +65,7 @@ class OpenAIProvider:
                 extra_body=dict(extra),
                 extra_headers=_headers(client),
             )
-            return read_embeddings(answer.to_dict(warnings=False), len(texts), address)
+        return read_embeddings(_plain(answer), len(texts), address)
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}
@@ -117,8 +117,6 @@ async def _chunks(
     client: AsyncOpenAI, request: ChatRequest, assembly: Assembly
 ) -> AsyncGenerator[Json, None]:
     """The chunks of one streamed reply as plain data; every fault on the way is a ModelError."""
-    import openai
-
     address = str(client.base_url)
     body = request_body(request, official=client.base_url.host.endswith(".openai.com"))
     with _faults(address):
@@ -129,8 +127,14 @@ async def _chunks(
         _check_encoding(stream.response.headers.get("content-encoding", "identity"), address)
         async with stream:
             async for chunk in stream:
-                # The library builds its objects without checking: any JSON value can come out.
-                yield chunk.to_dict(warnings=False) if isinstance(chunk, openai.BaseModel) else chunk
+                yield _plain(chunk)
+
+
+def _plain(answer: Json) -> Json:
+    """What the library made of an answer, which it does not check: any JSON value can come out."""
+    import openai
+
+    return answer.to_dict(warnings=False) if isinstance(answer, openai.BaseModel) else answer
 
 
 def _headers(client: AsyncOpenAI) -> dict[str, Json]:

@@ -114,7 +114,7 @@ def reading(connection: apsw.Connection) -> Iterator[None]:
 def _prepare(connection: apsw.Connection, path: Path, patience: float) -> None:
     connection.set_busy_handler(_waiting(patience))
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    connection.execute(_SETTINGS)
+    connection.execute(_SETTINGS).fetchall()  # it stops at each row that a PRAGMA answers
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
     if application != APPLICATION or connection.reserve_bytes("main") != _CHECKSUM:

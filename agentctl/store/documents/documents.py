@@ -143,10 +143,13 @@ class Documents:
                 "this store has no embeddings to search by meaning", hint="give it `embed: true`"
             )
         most, held = min(max(top, 0), MOST), metadata or {}
-        if not most or not await self._read(tenant, lambda table: True, False):
+        if not most:
             return []
         vector = None
         if by != "words" and self._embedder is not None:
+            # a question is paid for only where there is something to find
+            if not await self._read(tenant, lambda table: True, False):
+                return []
             vector = await self._question(question, tenant, charge or _for_free)
         return await self._read(tenant, lambda table: _search(table, question, vector, by, held, most), [])
 
