@@ -113,7 +113,7 @@ def test_files_that_run_each_other_are_refused(project: Path) -> None:
     (project / "main.yaml").write_text(MAIN.replace("other/sums.yaml", "sums.yaml"))
     circle = SUMS.replace('{python: "tools:count", effect: pure', "{graph: main.yaml, effect: read")
     (project / "sums.yaml").write_text(circle)
-    with pytest.raises(UsageError, match="in a circle: main.yaml → sums.yaml → main.yaml"):
+    with pytest.raises(UsageError, match=r"in a circle: main\.yaml → sums\.yaml → main\.yaml"):
         agentctl.load(project / "main.yaml", store=project / "store")
 
 
