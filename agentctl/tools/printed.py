@@ -14,6 +14,7 @@ from agentctl.json import Json
 
 MOST = 64 * 1024
 """Characters told of one call."""
+_MORE = "(and more, which is not told)"
 Listener = Callable[[str], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 """Who hears what is printed in this task, or in a thread that was begun with its context."""
@@ -45,8 +46,13 @@ class Printed:
     def _say(self, text: str) -> None:
         if not text:
             return
-        whole, self._left = len(text) <= self._left, max(0, self._left - len(text))
-        self._tell(text if whole else f"{text[:MOST]}\n(and more, which is not told)")
+        if len(text) > self._left:
+            # whole lines only: a secret that is cut in two is not recognised
+            lines, end, _ = text[: self._left].rpartition("\n")
+            text, self._left = f"{lines}{end}{_MORE}", 0
+        else:
+            self._left -= len(text)
+        self._tell(text)
 
 
 def told(tell: Callable[[str, dict[str, Json]], None]) -> Printed:
