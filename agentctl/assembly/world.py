@@ -92,7 +92,7 @@ class LiveWorld:
         )
         self._memo = memo
         self._secret = secret
-        self._code: dict[int, str] = {}
+        self._code: dict[int, tuple[ToolPlan, str]] = {}
         """By the tool itself: two files may each have one of that name."""
         self._breaker_keys: dict[int, str] = {}
         self.ask: Ask | None = None
@@ -133,6 +133,8 @@ class LiveWorld:
             await require(profile, tool.name)
         if isinstance(tool.work, CommandWork):
             self._commands.prepare(tool)
+        elif tool.sandbox is not None:
+            self._workers.prepare(tool.sandbox)
 
     def check_tool(self, tool: ToolPlan) -> None:
         """Raises CannotRun where a call would, for a variable that is not set, or a package."""
@@ -174,8 +176,9 @@ class LiveWorld:
         """See engine.World; read once, as a worker reads the code once."""
         known = self._code.get(id(tool))
         if known is None:
-            known = self._code[id(tool)] = self._digest(tool.work)
-        return known
+            # kept with the tool, so that its id stays its own
+            known = self._code[id(tool)] = tool, self._digest(tool.work)
+        return known[1]
 
     def now(self) -> float:
         """See engine.World."""
