@@ -16,7 +16,6 @@ from agentctl.check.tools.tooling import Tooling
 from agentctl.check.tools.types import parameters_of
 from agentctl.errors import UsageError
 from agentctl.graph.parts import breaker
-from agentctl.graph.parts import breaker
 from agentctl.graph.plan import AgentWork, Graph, GraphWork, NestedWork, ToolPlan
 from agentctl.graph.tools import MAX_RESULT
 from agentctl.json import Json
@@ -58,7 +57,6 @@ def nested_tool(
         max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
         max_calls=spec.max_calls or None,
         definition=document.data["tools"][name],
-        breaker=breaker(spec.breaker),
         breaker=breaker(spec.breaker),
     )
 
