@@ -25,6 +25,8 @@ class PythonCall:
     """Digest of its code: a worker that loaded other code is not used."""
     sandbox: SandboxPlan | None = None
     """What it may use; None: all that we may."""
+    granted: tuple[tuple[int, int], ...] = ()
+    """What its grants are: device and number of each."""
     bounded_only: bool = False
     """Of a sandbox, only the limits on what is used hold: the profile `process`."""
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
+from agentctl.errors import ToolError
+from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json, decode
 from agentctl.tools.process import WorkerDied, WorkerProcess
 from agentctl.tools.python_call import PythonCall, PythonToolError, failed, timed_out, with_ours
+from agentctl.tools.sandbox.isolated import Grants
 from agentctl.tools.sandbox.template import environment, program, sandbox_order
 from agentctl.tools.sandbox.verdict import MOST_PRINTED, Tell, Verdict
 
@@ -40,6 +46,7 @@ class WorkerPool:
         """The one used last stands last; the call is without its function."""
         self._busy: set[WorkerProcess] = set()
         self._endings: set[asyncio.Task[None]] = set()
+        self._grants: dict[SandboxPlan, Grants] = {}
         self._closed = False
 
     async def call(
@@ -68,6 +75,7 @@ class WorkerPool:
         verdict = Verdict(spec.sandbox, timeout, tell) if spec.sandbox else None
         if verdict is not None:
             request["time"] = verdict.time
+        spec = self._as_granted(spec)
         worker = await self._take(spec, verdict)
         worker.on_output = on_output or self._on_output
         try:
@@ -89,6 +97,11 @@ class WorkerPool:
             return decode(body)
         raise failed(decode(body))
 
+    def prepare(self, sandbox: SandboxPlan) -> None:
+        """Resolve the links of what a sandbox grants, before anything runs that could plant others."""
+        with suppress(ToolError):  # what is not there yet, a call finds or says
+            self._grants.setdefault(sandbox, Grants.resolve(sandbox))
+
     async def close(self) -> None:
         """End every worker. Idle ones run their atexit handlers; calls under way fail."""
         self._closed = True
@@ -97,6 +110,17 @@ class WorkerPool:
         for worker in list(self._busy):
             self._begin_end(worker)
         await asyncio.gather(*self._endings, *(worker.retire() for worker in idle))
+
+    def _as_granted(self, spec: PythonCall) -> PythonCall:
+        """The call with what its grants are now: a worker sees those that were there when it was started."""
+        if spec.sandbox is None or spec.bounded_only:
+            return spec
+        grants = self._grants.get(spec.sandbox)
+        if grants is None:
+            grants = self._grants[spec.sandbox] = Grants.resolve(spec.sandbox)
+        grants.check()
+        stats = [os.stat(real) for _, real in (*grants.read, *grants.write)]
+        return replace(spec, granted=tuple((each.st_dev, each.st_ino) for each in stats))
 
     async def _take(self, spec: PythonCall, verdict: Verdict | None) -> WorkerProcess:
         """A worker that has loaded the module: an idle one, else a new one."""
@@ -125,15 +149,17 @@ class WorkerPool:
             if spec.sandbox is None or verdict is None:
                 worker = WorkerProcess(spec.root, order, self._env, self._on_output)
             else:
-                worker = self._sandboxed(
-                    spec, order | {"sandbox": sandbox_order(spec, spec.sandbox)}, verdict
-                )
+                order["sandbox"] = self._confinement(spec, spec.sandbox)
+                worker = self._sandboxed(spec, order, verdict)
         except OSError as error:
             raise PythonToolError("tool_unavailable", f"its worker cannot be started: {error}") from error
         worker.on_refusal = verdict.refused if verdict else None
         self._busy.add(worker)
         await self._await_loaded(worker)
         return worker
+
+    def _confinement(self, spec: PythonCall, sandbox: SandboxPlan) -> Json:
+        return sandbox_order(spec, sandbox, self._grants.get(sandbox, Grants((), ())))
 
     def _sandboxed(self, spec: PythonCall, order: dict[str, Json], verdict: Verdict) -> WorkerProcess:
         main, private = program(spec), None
@@ -194,8 +220,4 @@ class WorkerPool:
 
 
 def _serves(call: PythonCall, spec: PythonCall) -> bool:
-    return _place(call) == _place(spec)
-
-
-def _place(call: PythonCall) -> tuple[object, ...]:
-    return call.file, call.root, call.setup, call.code, call.sandbox, call.bounded_only
+    return replace(call, function=spec.function) == spec

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from agentctl.errors import ToolError
 from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json
 from agentctl.tools.python_call import PythonCall, PythonToolError
@@ -423,6 +424,38 @@ def test_a_grant_may_be_a_link_and_leads_where_it_led_when_the_call_began(field_
     sandbox = {"read": (field_.project / "notes",)}
     outcome = field_.tried("read", {"path": str(field_.project / "notes" / "file")}, **sandbox)
     assert outcome.result == "swordfish"
+
+
+def test_a_grant_that_became_a_link_is_refused_and_one_that_was_renewed_is_seen_anew(field_: Field) -> None:
+    notes, call = field_.project / "granted", field_.call("read")
+    arguments = {"path": str(notes / "file")}
+
+    async def tries() -> list[str]:
+        pool, found = WorkerPool(), []
+        try:
+            for change in (lambda: None, renew, plant):
+                change()
+                try:
+                    found.append(await pool.call(call, arguments, timeout=AMPLE, max_result=1024))
+                except ToolError as error:
+                    found.append(error.message)
+        finally:
+            await pool.close()
+        return found
+
+    def renew() -> None:
+        shutil.rmtree(notes)
+        notes.mkdir()
+        (notes / "file").write_text("renewed")
+
+    def plant() -> None:
+        shutil.rmtree(notes)
+        (field_.project.parent / "file").write_text("swordfish")
+        notes.symlink_to(field_.project.parent)
+
+    before, renewed, planted = asyncio.run(tries())
+    assert (before, renewed) == ("swordfish", "renewed")
+    assert "is not what it was when the run began" in planted
 
 
 def test_a_grant_that_is_not_there_is_said(field_: Field) -> None:

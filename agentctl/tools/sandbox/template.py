@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentctl.errors import ToolError
 from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json
 from agentctl.spec.python_source import module_file
 from agentctl.tools.code_digest import modules_of
 from agentctl.tools.python_call import PythonCall
+from agentctl.tools.sandbox.isolated import Grants
 from agentctl.tools.sandbox.profiles import PROCESSES
 from agentctl.tools.worker_main import __file__ as _worker_main
 
@@ -61,8 +61,8 @@ def environment(folder: str = "/private") -> dict[str, str]:
     return {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2", **kept, **private}
 
 
-def sandbox_order(call: PythonCall, sandbox: SandboxPlan) -> Json:
-    """See confine.py. Raises ToolError for a grant that is not there."""
+def sandbox_order(call: PythonCall, sandbox: SandboxPlan, grants: Grants) -> Json:
+    """See confine.py."""
     bounds = {
         "memory": sandbox.memory,
         "private": min(sandbox.memory, PRIVATE),
@@ -75,7 +75,7 @@ def sandbox_order(call: PythonCall, sandbox: SandboxPlan) -> Json:
     from agentctl.tools.sandbox.syscalls import system_calls  # 20 ms
 
     calls = system_calls(network=sandbox.network)
-    mounts, links = _mounts(call, sandbox)
+    mounts, links = _mounts(call, grants, network=sandbox.network)
     return {
         **bounds,
         "network": sandbox.network,
@@ -88,18 +88,19 @@ def sandbox_order(call: PythonCall, sandbox: SandboxPlan) -> Json:
     }
 
 
-def _mounts(call: PythonCall, sandbox: SandboxPlan) -> tuple[list[list[str]], list[list[str]]]:
+def _mounts(call: PythonCall, grants: Grants, *, network: bool) -> tuple[list[list[str]], list[list[str]]]:
     """What is seen inside: real paths and how, and places whose links lead to them."""
-    system = (*_SYSTEM, *(_SYSTEM_OF_NETWORK if sandbox.network else ()))
+    system = (*_SYSTEM, *(_SYSTEM_OF_NETWORK if network else ()))
     access = {path: "read" for path in (*_interpreter(), *system) if os.path.exists(path)}
     access |= {path: "device" for path in _DEVICES if os.path.exists(path)}
-    access |= {_there(path, "read"): "read" for path in sandbox.read}
-    access |= {_there(path, "write"): "write" for path in sandbox.write}
+    access |= {real: "read" for _, real in grants.read}
+    access |= {real: "write" for _, real in grants.write}
     access |= dict.fromkeys(_code(call), "read")
     real = {os.path.realpath(path): how for path, how in access.items()}
     # a folder comes before what lies in it, or it would hide it
     mounts = [[path, real[path]] for path in sorted(real) if not _is_within(path, real)]
     links = [[path, os.path.realpath(path)] for path in [*sorted(access), str(call.root)]]
+    links += [[place, path] for place, path in (*grants.read, *grants.write)]
     return mounts, [link for link in links if link[0] != link[1]]
 
 
@@ -118,17 +119,6 @@ def _is_within(path: str, real: dict[str, str]) -> bool:
         if parent in real:
             return real[parent] == real[path]
     return False
-
-
-def _there(path: Path, verb: str) -> str:
-    if not path.exists():
-        raise ToolError(
-            "tool_unavailable",
-            f"`{path}`, which its sandbox may {verb}, is not there",
-            hint="make it, or take it out of `sandbox.files`",
-            retryable=False,
-        )
-    return os.path.normpath(path)
 
 
 def _interpreter() -> Iterator[str]:
