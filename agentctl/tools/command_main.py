@@ -13,6 +13,7 @@ every process that came of the command.
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import os
 import resource
@@ -40,6 +41,7 @@ def main() -> None:
     door = socket.socket(fileno=int(sys.argv[1]))
     door.set_inheritable(False)
     worker_main.adopt_orphans()
+    gc.disable()  # a collection in a fork would copy every page it looks at
     woken = _wake_on_children()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which an exec would keep
