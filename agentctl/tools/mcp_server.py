@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from agentctl.errors import CannotRun, ErrorClass, ToolError
@@ -99,8 +98,7 @@ class McpServer:
         """End the session and the process, whatever they do."""
         if self._opening is not None:
             self._opening.cancel()
-            with suppress(BaseException):
-                await self._opening
+            await asyncio.wait([self._opening])
         await self._end()
 
     async def _answer(self, work: McpWork, call: Call) -> CallToolResult:
@@ -196,7 +194,11 @@ class McpServer:
             process = ServerProcess(program, plan.command, env, plan.folder, self.longest)
         except (OSError, ValueError) as error:
             raise NotServed(f"`{name}` cannot be started: {error}") from error
-        await process.connect()
+        try:
+            await process.connect()
+        except BaseException:
+            await process.end()
+            raise
         return process
 
     def _address(self) -> tuple[str, dict[str, str]]:

@@ -349,6 +349,22 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
+def test_a_server_that_is_still_starting_is_ended_too(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    tool = desk.plan(faulty("mute"), "mcp: server/it, effect: read, timeout: 30s", ask=False)
+
+    async def give_up() -> None:
+        task = asyncio.create_task(desk.acall(tool, {"n": 1}))
+        while not _servers(tmp_path):
+            await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait([task])
+
+    desk.runner.run(give_up())
+    desk.close()
+    assert processes_in(tmp_path) == []
+
+
 def test_servers_end_with_an_agentctl_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom tests.tools.mcp_desk import Desk, faulty\n"

@@ -128,6 +128,26 @@ def test_a_run_begins_without_a_server_whose_tools_the_file_tells(
     assert agentctl.replay(outcome.thread).identical
 
 
+def test_a_graph_of_another_file_asks_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner").mkdir()
+    graph_file(tmp_path / "inner")
+    (tmp_path / "changes.json").write_text('{"version": "9"}')
+    outer = graph_file(tmp_path)
+    outer.write_text(
+        outer.read_text()
+        .replace("agents:\n", "  other: {graph: inner/graph.yaml, description: Works.}\nagents:\n")
+        .replace(
+            'prompt: "${{ state.word }}", save: answer, then: end', "prompt: hello, save: answer, then: on"
+        )
+        + "  on: {tool: other, args: {word: go}, then: end}\n"
+    )
+    outcome = agentctl.load(outer).run({"word": "go"})
+    assert outcome.status == "done", outcome.error
+    assert (count(tmp_path, "called"), count(tmp_path / "inner", "called")) == (1, 2)
+    assert agentctl.replay(outcome.thread).identical
+
+
 def test_runs_of_one_opened_graph_share_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     import asyncio
