@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,8 @@ import pytest
 from agentctl.engine.effects import Effects
 from agentctl.engine.keeper import Keeper
 from agentctl.engine.turn import Turn
+from agentctl.graph.plan import ToolPlan
+from agentctl.tools.call import Answered, Call, ToolCaller
 from tests.crash.paying import Bank, Beside, Case, Harm, Kind, Payment, Point, check
 
 CASES = [
@@ -80,18 +83,18 @@ def forget_the_tape() -> None:
 
 
 def forget_the_key() -> None:
-    call = Turn._call
+    call = ToolCaller.call
 
-    async def keyless(self: Turn, place: Any, tool: Any, arguments: Any, key: Any) -> Any:
-        return await call(self, place, tool, arguments, None)
+    async def keyless(self: ToolCaller, given: Call) -> Answered:
+        return await call(self, replace(given, idempotency_key=None))
 
-    Turn._call = keyless  # type: ignore[method-assign]
+    ToolCaller.call = keyless  # type: ignore[method-assign]
 
 
 def change_the_key() -> None:
     key = Turn._key
 
-    def another(self: Turn, tool: Any, arguments: Any) -> str:
+    def another(self: Turn, tool: ToolPlan, arguments: Any) -> str:
         return f"{key(self, tool, arguments)}/{random.random()}"
 
     Turn._key = another  # type: ignore[method-assign]
