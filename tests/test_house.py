@@ -29,7 +29,7 @@ def test_the_code_passes(command: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-HEAVY = {"openai", "xllamacpp", "pydantic", "mcp", "scipy", "langgraph"}
+HEAVY = {"openai", "xllamacpp", "apsw", "static_model", "pydantic", "mcp", "scipy", "langgraph"}
 
 
 @pytest.mark.parametrize(

@@ -135,10 +135,10 @@ def test_inputs_that_do_not_fit_are_refused(project: Path, inputs: dict[str, obj
 
 def test_what_cannot_be_run_yet_is_said_at_its_line(project: Path) -> None:
     text = GRAPH + textwrap.dedent("""
-        stores: {shelf: {}}
+        stores: {shelf: {url: "https://example.org"}}
     """)
     (project / "graph.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"stores cannot be run"):
+    with pytest.raises(UsageError, match=r"shared stores \(`url`\) cannot be run"):
         agentctl.load("graph.yaml")
 
 

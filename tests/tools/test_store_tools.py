@@ -100,8 +100,10 @@ def test_a_search_is_a_read_and_an_add_is_a_write_with_a_key_of_its_own(tmp_path
         )
     }
     assert {name: tool.effect for name, tool in tools.items()} == {
-        "search": "read", "get": "read",
-        "add": "write", "delete": "write",
+        "search": "read",
+        "get": "read",
+        "add": "write",
+        "delete": "write",
     }
     key = tools["add"].idempotency_key
     assert key is not None
