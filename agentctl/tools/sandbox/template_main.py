@@ -102,7 +102,7 @@ def watch(channel: int, order: Json) -> None:
     if word == b"L":
         _Watcher(channel, ours, listeners[0], template, order["sandbox"]["told"]).run()
     elif word == b"E":
-        _pass_on(ours.fileno(), channel)
+        _pass_on(ours.fileno(), channel, _FAILURE)
 
 
 class _Watcher:
@@ -117,6 +117,8 @@ class _Watcher:
         self._template = template
         self._told = told
         self._may_fork = False
+        self._most = _FAILURE
+        """Bytes of a reply."""
         self._said: set[str] = set()
 
     def run(self) -> None:
@@ -129,11 +131,21 @@ class _Watcher:
                 if end == self._listener:
                     self._decide()
                 elif end == self._inner:
-                    going = _pass_on(self._inner, self._channel)
+                    going = _pass_on(self._inner, self._channel, self._most)
                 else:
-                    self._may_fork = True
-                    self._said.clear()
-                    going = _pass_on(self._channel, self._inner)
+                    going = self._ask()
+
+    def _ask(self) -> bool:
+        """Pass a request on; False when there will be none."""
+        header = _read(self._channel, 4)
+        if len(header) < 4:
+            return False
+        request = _read(self._channel, int.from_bytes(header, "big"))
+        self._most = json.loads(request)["max_result"] + _FAILURE + 1
+        self._may_fork = True
+        self._said.clear()
+        _write(self._inner, header + request)
+        return True
 
     def _decide(self) -> None:
         note = bytearray(80)  # struct seccomp_notif
@@ -161,13 +173,13 @@ def _is_fork(name: str, flags: int) -> bool:
     return name == "fork" or (name == "clone" and flags & ~_FORK_NOTES == _PLAIN_FORK)
 
 
-def _pass_on(source: int, sink: int) -> bool:
-    """One frame; False when there will be none."""
+def _pass_on(source: int, sink: int, most: int) -> bool:
+    """One frame of at most so many bytes; False when there will be none."""
     header = _read(source, 4)
-    if len(header) < 4:
+    size = int.from_bytes(header, "big")
+    if len(header) < 4 or size > most:
         return False
-    body = _read(source, int.from_bytes(header, "big"))
-    _write(sink, header + body)
+    _write(sink, header + _read(source, size))
     return True
 
 
