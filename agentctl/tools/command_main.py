@@ -13,6 +13,7 @@ every process that came of the command.
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import json
 import os
@@ -199,6 +200,9 @@ class Keeper:
                 ended = worker_main._reaped(child)
             if not ready:
                 over = over_limit(child, self.limits)
+        if sys.platform != "linux":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # it is no more of the keeper's group
         worker_main._end_all(child)
         if status in watched:
             while self._hear(status, block):

@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -62,7 +63,21 @@ class Grants:
 def find_bubblewrap() -> str | None:
     """The program of the machine, else the one that `agentctl[sandbox]` brings."""
     found = shutil.which("bwrap")
-    return found if found is not None else _bundled()
+    if found is None:
+        return _bundled()
+    # one that is too old is better than none: what is missing is then said
+    return found if _is_recent(found) else _bundled() or found
+
+
+@cache
+def _is_recent(program: str) -> bool:
+    """Whether it bounds file systems in memory (`--size`, from 0.7 on)."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        version = [int(part) for part in said.stdout.split()[-1].split(".")]
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        return False
+    return version >= [0, 7]
 
 
 @cache
@@ -181,6 +196,10 @@ def _resolved(paths: tuple[Path, ...], verb: str) -> tuple[tuple[str, str], ...]
                 f"`{path}`, which its sandbox may {verb}, is not there",
                 hint="make it, or take it out of `sandbox.files`",
                 retryable=False,
+            )
+        if real == "/":
+            raise ToolError(
+                "tool_unavailable", f"`{path}` grants everything: no sandbox is left of it", retryable=False
             )
         found.append((os.path.normpath(path), real))
     return tuple(found)

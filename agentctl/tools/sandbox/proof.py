@@ -97,6 +97,11 @@ def _mend(lacking: str) -> str:
 def _cause(profile: Profile) -> tuple[str, str]:
     """Why namespaces cannot be made, and the mend; both empty where that is not it."""
     said = _refusal_of_namespaces()
+    if profile == "isolated" and "nknown option" in said:
+        return (
+            f"this bubblewrap is too old ({said})",
+            "pip install 'agentctl[sandbox]', which brings a newer one",
+        )
     if profile == "process" or not said:
         return "", ""
     if _read("/proc/sys/user/max_user_namespaces") == "0":
@@ -122,7 +127,8 @@ def _cause(profile: Profile) -> tuple[str, str]:
 def _refusal_of_namespaces() -> str:
     """What bubblewrap, or `unshare`, says when it may make none; empty where it may."""
     program = find_bubblewrap()
-    spaces = ["--unshare-all", "--unshare-user", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    spaces = ["--unshare-all", "--unshare-user", "--ro-bind", "/", "/", "--proc", "/proc"]
+    spaces += ["--size", "4096", "--tmpfs", "/tmp", "true"]
     words = spaces if program else ["-Urpf", "true"]
     try:
         done = subprocess.run(
