@@ -173,8 +173,9 @@ class Faulty(BaseHTTPRequestHandler):
         try:
             for _ in range(2000):
                 self.wfile.write(piece)
+                self.server.flooded += len(piece)
         except OSError:
-            self.server.broke_off = True
+            return  # whoever asked has hung up
 
     def result(self, body: Json, result: Json) -> None:
         self.answer(200, json.dumps({"jsonrpc": "2.0", "id": body["id"], "result": result}).encode())
@@ -196,7 +197,7 @@ class Shop(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Faulty)
         self.asked: list[Json] = []
         self.over = threading.Event()
-        self.broke_off = False
+        self.flooded = 0
         self.other = ""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -246,6 +247,7 @@ def test_each_fault_has_its_class_and_hurts_no_other_call(
         assert failed.value.message.startswith("MCP server `server`: ")
         assert SECRET not in failed.value.message
     assert [method for method, _, _ in shop.asked].count("initialize") == 1, "the session lived on"
+    assert shop.flooded < 100_000_000, "a flood is not read to its end"
 
 
 @pytest.mark.parametrize("wrong", ["page", "events-end", "events-flood"])
