@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import contextvars
 import hashlib
 import importlib
@@ -11,7 +12,7 @@ import importlib.util
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,8 @@ from agentctl.tools.printed import heard
 from agentctl.tools.python_call import PythonCall, PythonToolError, failed, timed_out, with_ours
 from agentctl.tools.worker_main import Unsaid, encode_result, failure
 
+_GRACE = 0.5
+"""Seconds in which an async function that is cancelled must have ended by itself."""
 _Key = tuple[Path, str, str | None, str]
 
 
@@ -95,9 +98,38 @@ async def _load(spec: PythonCall) -> ModuleType:
 
 async def _run(function: Callable[..., Json], arguments: dict[str, Json]) -> Json:
     if inspect.iscoroutinefunction(function):
-        return await function(**arguments)
+        return await _cancellable(function(**arguments))
     value = await _in_thread(function, arguments)
+    if inspect.iscoroutine(value):
+        return await _cancellable(value)
     return await value if hasattr(value, "__await__") else value
+
+
+async def _cancellable(work: Coroutine[Json, Json, Json]) -> Json:
+    """Await the work in a task of its own: one that swallows its cancellation is closed where it waits."""
+    contained = _contained(work)
+    task = asyncio.create_task(contained)
+    try:
+        value, exit = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        task.cancel()
+        await asyncio.wait({task}, timeout=_GRACE)
+        if not task.done():
+            with contextlib.suppress(RuntimeError):  # it swallows that, too: nothing else can be done to it
+                contained.close()
+        raise
+    if exit is not None:
+        raise exit
+    return value
+
+
+async def _contained(work: Coroutine[Json, Json, Json]) -> tuple[Json, SystemExit | None]:
+    """What the work gave, or its `sys.exit()`: out of a task that would end agentctl."""
+    try:
+        return await work, None
+    except SystemExit as exit:
+        return None, exit
 
 
 async def _in_thread(function: Callable[..., Json], arguments: dict[str, Json]) -> Json:

@@ -14,7 +14,7 @@ import pytest
 
 from agentctl.json import Json
 from agentctl.tools.in_process import InProcessTools
-from agentctl.tools.worker import PythonCall, PythonToolError
+from agentctl.tools.python_call import PythonCall, PythonToolError
 
 TOOLS = """
     import asyncio, sys, threading, time
@@ -33,6 +33,12 @@ TOOLS = """
             await asyncio.sleep(60)
         finally:
             open(marks, "w").close()
+    async def swallow():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
     def hang(): time.sleep(60)
     def raises(): raise LookupError("no such page")
     def stops(): raise StopIteration(3)
@@ -135,6 +141,26 @@ def test_an_async_function_is_cancelled_when_its_time_is_over(tmp_path: Path) ->
     with_tools(work)
 
 
+@pytest.mark.parametrize("cancels", [False, True])
+def test_one_that_swallows_its_cancellation_is_ended_all_the_same(tmp_path: Path, cancels: bool) -> None:
+    write(tmp_path / "a", "a")
+
+    async def work(tools: InProcessTools) -> None:
+        if not cancels:
+            with pytest.raises(PythonToolError, match=r"no answer within 0\.05s"):
+                await call(tools, tmp_path / "a", "swallow", timeout=0.05)
+            return
+        caller = asyncio.create_task(call(tools, tmp_path / "a", "swallow", timeout=60))
+        await asyncio.sleep(0.1)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+    began = time.monotonic()
+    with_tools(work)
+    assert time.monotonic() - began < 20, "neither the call nor the end of the loop waits for it"
+
+
 def test_the_key_and_the_context_are_given(tmp_path: Path) -> None:
     write(tmp_path / "a", "a")
 
@@ -168,7 +194,7 @@ def test_a_thread_that_hangs_does_not_keep_agentctl_from_exiting(tmp_path: Path)
 import asyncio
 from pathlib import Path
 from agentctl.tools.in_process import InProcessTools
-from agentctl.tools.worker import PythonCall, PythonToolError
+from agentctl.tools.python_call import PythonCall, PythonToolError
 
 async def main():
     try:
