@@ -83,10 +83,10 @@ def forget_the_tape() -> None:
 
 
 def forget_the_key() -> None:
-    call = ToolCaller.call
+    keyed = ToolCaller.call
 
-    async def keyless(self: ToolCaller, given: Call) -> Answered:
-        return await call(self, replace(given, idempotency_key=None))
+    async def keyless(self: ToolCaller, call: Call) -> Answered:
+        return await keyed(self, replace(call, idempotency_key=None))
 
     ToolCaller.call = keyless  # type: ignore[method-assign]
 
