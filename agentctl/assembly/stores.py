@@ -46,7 +46,9 @@ class Stores:
             raise CannotRun(
                 f"stores.{store.name} needs {' and '.join(missing)}, which is not installed",
                 hint="pip install 'agentctl[stores]'"
-                + (", or name a provider's model: `embed: openai/MODEL`" if "static_model" in missing else ""),
+                + (
+                    ", or name a provider's model: `embed: openai/MODEL`" if "static_model" in missing else ""
+                ),
             )
         if store.model is not None:
             self._settings(store.model)
