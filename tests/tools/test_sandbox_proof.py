@@ -215,6 +215,21 @@ def test_the_downgrade_is_said_told_and_recorded(project: Path) -> None:
     assert agentctl(project, "replay", "t").returncode == 0
 
 
+@simulates
+def test_a_resumed_turn_keeps_the_downgrade_that_it_was_begun_with(project: Path) -> None:
+    asked = GRAPH.replace("start: go", "start: ask").replace(
+        "nodes:\n", "nodes:\n  ask: {ask: May I?, choices: [yes, no], then: go}\n"
+    )
+    (project / "graph.yaml").write_text(asked)
+    begun = agentctl(
+        project, "run", "graph.yaml", "--thread", "t", "--sandbox", "process", before=WITHOUT_NAMESPACES
+    )
+    assert begun.returncode == 6, begun.stderr
+    done = agentctl(project, "resume", "t", "--answer", "ask=yes", before=WITHOUT_NAMESPACES)
+    assert (done.returncode, done.stdout) == (0, "tea\n"), done.stderr
+    assert "--sandbox process" in done.stderr
+
+
 @isolates
 def test_a_run_that_can_be_isolated_is(project: Path) -> None:
     done = agentctl(project, "run", "graph.yaml")
