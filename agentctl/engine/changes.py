@@ -18,8 +18,12 @@ def refuse_changes(graph: Graph, recording: Mapping[str, Json] | None, pending: 
     if recording is None or accept:
         return
     before = document_from_texts(recording["root"], recording["texts"]).data
-    changed = [
-        name for name in _relevant(before, graph.data, pending) if _at(before, name) != _at(graph.data, name)
+    relevant = list(_relevant(before, graph.data, pending))
+    changed = [name for name in relevant if _at(before, name) != _at(graph.data, name)]
+    changed += [
+        f"{name} (as its MCP server says)"
+        for name in relevant
+        if _differ(_served(recording["tools"], name), _served(graph.signatures, name))
     ]
     changed += _other_files(recording["tools"], graph.signatures)
     if changed:
@@ -61,12 +65,30 @@ def _named_by(thing: Json) -> Iterator[str]:
             yield f"{section}.{named}"
         elif isinstance(named, dict):
             yield from _named_by(named)
+    if isinstance(server := thing.get("mcp"), str):
+        yield f"mcp.{server.partition('/')[0]}"
     if isinstance(tools := thing.get("tools"), list):
         yield from (f"tools.{tool}" for tool in tools)
     for part in ("nodes", "parallel"):
         for inner in (thing.get(part) or {}).values():
             yield from _named_by(inner)
     yield from _named_by((thing.get("map") or {}).get("do"))
+
+
+def _differ(before: Json, now: Json) -> bool:
+    """Whether a server said one thing and says another; one that cannot be asked says nothing."""
+    return before is not None and now is not None and before != now
+
+
+def _served(signatures: Mapping[str, Json], path: str) -> Json:
+    """What an MCP server says of the tool at a path: its parameters and description. None for anything else.
+
+    That the server is of another version changes nothing by itself.
+    """
+    kind, _, name = path.partition(".")
+    told = signatures.get(name) if kind == "tools" else None
+    is_served = told is not None and isinstance(told[-1], dict) and "server" in told[-1]
+    return told[:2] if told is not None and is_served else None
 
 
 def _other_files(before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
