@@ -155,7 +155,7 @@ class WorkerPool:
             raise PythonToolError("tool_unavailable", f"its worker cannot be started: {error}") from error
         worker.on_refusal = verdict.refused if verdict else None
         self._busy.add(worker)
-        await self._await_loaded(worker)
+        await self._await_loaded(worker, verdict)
         return worker
 
     def _confinement(self, spec: PythonCall, sandbox: SandboxPlan) -> Json:
@@ -171,7 +171,7 @@ class WorkerPool:
             spec.root, order, env, self._on_output, program=main, most_output=MOST_PRINTED, private=private
         )
 
-    async def _await_loaded(self, worker: WorkerProcess) -> None:
+    async def _await_loaded(self, worker: WorkerProcess, verdict: Verdict | None) -> None:
         try:
             async with asyncio.timeout(self._start_timeout):
                 await worker.connect()
@@ -187,7 +187,9 @@ class WorkerPool:
             raise
         if letter != b"R":
             await self._end(worker)
-            raise failed(decode(body))
+            raise (
+                failed(decode(body)) if verdict is None else verdict.of_reply(letter, body, worker.last_words)
+            )
 
     def _give_back(self, spec: PythonCall, worker: WorkerProcess) -> None:
         self._busy.discard(worker)

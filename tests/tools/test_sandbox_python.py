@@ -332,6 +332,16 @@ def test_the_time_of_a_call_ends_it_whatever_it_does(field_: Field) -> None:
 
 # --- code that runs as the module is loaded ---------------------------------------------------------------------------
 
+FORGES = """
+import os
+for number in range(3, 16):
+    try:
+        os.write(number, bytes([0, 0, 0, 3]) + b"Ex!")
+    except OSError:
+        pass
+"""
+"""A module that writes a reply of its own making to whatever leads out."""
+
 
 @pytest.mark.parametrize(
     ("code", "what"),
@@ -343,18 +353,18 @@ def test_the_time_of_a_call_ends_it_whatever_it_does(field_: Field) -> None:
             "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
             "thread",
         ),
-        ("while True: held = [held for _ in range(9)] if 'held' in vars() else ['x' * 10**8]", "MemoryError"),
+        ("held = [bytearray(10**6) for _ in range(1000)]", "192MB of memory"),
+        (FORGES, "could not be read"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError"),
     ],
 )
 def test_a_module_is_confined_before_it_is_loaded(field_: Field, code: str, what: str) -> None:
     source = code.format(secret=field_.aim["secret"]) + "\ndef add(a): return a\n"
-    if "held" in code:
-        source = "held = [bytearray(10**6) for _ in range(1000)]\n"
     (field_.project / "tools.py").write_text(source)
     outcome = outcomes(field_.call("add"), [{"a": 1}])[0]
     assert outcome.error is not None
-    assert outcome.error.error_class == "tool_unavailable"
     assert what in outcome.message
+    assert outcome.result is None
 
 
 def test_a_module_sees_those_it_imports_and_no_other_file_beside_it(field_: Field) -> None:

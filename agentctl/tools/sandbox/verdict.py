@@ -54,20 +54,26 @@ class Verdict:
 
     def read(self, letter: bytes, body: bytes, details: str) -> Json:
         """The result. Raises PythonToolError for any other reply; `details` are what the call printed last."""
+        if letter == b"R":
+            try:
+                return decode(body)
+            except ValueError:
+                raise self.of_nonsense() from None
+        raise self.of_reply(letter, body, details)
+
+    def of_reply(self, letter: bytes, body: bytes, details: str) -> PythonToolError:
+        """The error of a reply that is no result."""
         try:
             said = decode(body)
-            if letter == b"R":
-                return said
-            error = self.of_end(said, details) if letter == b"D" else self.of_failure(said)
+            return self.of_end(said, details) if letter == b"D" else self.of_failure(said)
         except (ValueError, KeyError, TypeError, AttributeError):  # the tool may have written it itself
-            error = self.of_nonsense()
-        raise error
+            return self.of_nonsense()
 
     def of_failure(self, failure: Json) -> PythonToolError:
         """The error of a call that says itself why it failed."""
         cause = failure.get("cause") or {}
         if cause.get("type") == "MemoryError" or cause.get("errno") == errno.ENOMEM:
-            return self._over("memory")
+            return self._over("memory", failure["kind"])
         if cause.get("errno") == errno.EFBIG:
             return self._over("file_size")
         path = cause.get("path")
@@ -77,6 +83,10 @@ class Verdict:
         elif cause.get("errno") in (errno.EPERM, errno.EACCES) and path is None and not self._refused:
             self._violated("kernel", "a system call")
         error = failed(failure)
+        if failure["kind"] == "load" and "ModuleNotFoundError" in error.message:
+            error.hint = (
+                "what is not installed, and stands beside no tool, has to be granted: `files: {read: […]}`"
+            )
         if not self._refused:
             return error
         why = " and ".join(dict.fromkeys(_MAY_NOT.get(what, what) for what in self._refused.values()))
@@ -118,7 +128,7 @@ class Verdict:
         self._violated("output", "answer")
         return PythonToolError("tool_failed", "its answer could not be read", retryable=False)
 
-    def _over(self, what: str) -> PythonToolError:
+    def _over(self, what: str, kind: str = "raised") -> PythonToolError:
         if what == "time":
             self._violated("time", "processor time")
             message = f"it went over its limit of {self.time}s of processor time, so it was ended"
@@ -130,6 +140,9 @@ class Verdict:
             "processes": f"{PROCESSES} processes",
         }
         limit = limits.get(what, "what one file may hold")
+        if kind == "load":
+            message = f"its module could not be loaded: it went over its limit of {limit}"
+            return PythonToolError("tool_unavailable", message, retryable=False)
         return PythonToolError("tool_failed", f"it went over its limit of {limit}", retryable=False)
 
     def _is_hidden(self, path: str, number: int | None) -> bool:
