@@ -172,16 +172,18 @@ class CommandTools:
             code = self._code_inside(run, ended)
         if code in run.work.ok_codes:
             return
+        refused = False
         if run.limits is not None:
             self._refuse_excess(run, run.limits, ended, code)
-            self._tell_refusals(run, ended)
+            refused = self._tell_refusals(run, ended)
         how = (
             f"was killed by {signal_name(-code) or f'signal {-code}'}"
             if code < 0
             else f"exited with code {code}"
         )
         hint = f"its sandbox grants: {granted(run.call.tool.sandbox)}" if run.call.tool.sandbox else None
-        raise ToolError("tool_failed", f"`{name}` {how}{self._said(ended.stderr or ended.stdout)}", hint=hint)
+        message = f"`{name}` {how}{self._said(ended.stderr or ended.stdout)}"
+        raise ToolError("tool_failed", message, hint=hint, retryable=not refused)
 
     def _code_inside(self, run: _Run, ended: Ended) -> int:
         """The exit code of the program itself; below 0 the signal that killed it."""
@@ -204,15 +206,18 @@ class CommandTools:
 
     def _over(self, run: _Run, what: str, said: str = "") -> ToolError:
         assert run.limits is not None
-        error = run.limits.exceeded(run.name, what, said)
-        self._tell_violation(run, what, error.message)
-        return error
+        self._tell_violation(run, what, f"more than {run.limits.said(what)}")
+        return run.limits.exceeded(run.name, what, said)
 
-    def _tell_refusals(self, run: _Run, ended: Ended) -> None:
+    def _tell_refusals(self, run: _Run, ended: Ended) -> bool:
+        """Tell what it was refused; whether there was anything, which another try would be refused, too."""
         sandbox = run.call.tool.sandbox
-        if run.isolated and sandbox is not None:
-            for refusal in refusals(ended.stderr.decode(errors="replace"), sandbox, run.work.folder):
-                self._tell_violation(run, refusal.what, refusal.tried)
+        if not run.isolated or sandbox is None:
+            return False
+        found = refusals(ended.stderr.decode(errors="replace"), sandbox, run.work.folder)
+        for refusal in found:
+            self._tell_violation(run, refusal.what, refusal.tried)
+        return bool(found)
 
     def _tell_violation(self, run: _Run, what: str, tried: str) -> None:
         if run.limits is not None:

@@ -194,6 +194,8 @@ def test_no_file_is_read_that_is_not_granted(desk: Desk, path: str) -> None:
     finally:
         home.unlink(missing_ok=True)
     refused(attempt, "files", "No such file or directory")
+    assert attempt.error is not None
+    assert not attempt.error.retryable
 
 
 @pytest.mark.parametrize(

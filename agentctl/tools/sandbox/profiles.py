@@ -82,14 +82,18 @@ class CallLimits:
             "open_files": self.open_files,
         }
 
-    def exceeded(self, name: str, what: str, said: str = "") -> ToolError:
-        """The error of a call that met one of them, which it would meet again."""
-        limit = {
+    def said(self, what: str) -> str:
+        """One of them: `64MB of memory`."""
+        return {
             "time": f"{self.time:g}s of processor time",
             "memory": f"{spelled(self.memory)} of memory",
             "file_size": f"{spelled(self.memory)} for one file",
             "processes": f"{self.processes} processes",
         }[what]
+
+    def exceeded(self, name: str, what: str, said: str = "") -> ToolError:
+        """The error of a call that met one of them, which it would meet again."""
+        limit = self.said(what)
         key = {"time": "sandbox.time", "memory": "sandbox.memory", "file_size": "sandbox.memory"}.get(what)
         return ToolError(
             "timeout" if what == "time" else "tool_failed",
