@@ -318,6 +318,14 @@ def test_signals_reach_nobody(field_: Field) -> None:
     assert field_.tried("stop_template").result == "sent"
 
 
+def test_who_kills_its_group_hits_the_call_alone(field_: Field) -> None:
+    """The template goes on, which the ids in its namespace show; the keeper is of another group."""
+    calls = [(field_.call(function), {}) for function in ("place", "kill_group", "place")]
+    before, killed, after = asyncio.run(_outcomes(calls, {}))
+    assert "killed by SIGKILL" in killed.message
+    assert (before.result["pid"], after.result["pid"]) == (2, 4)
+
+
 def test_a_flood_over_the_way_back_ends_the_call_alone(field_: Field) -> None:
     outcome = field_.tried("flood_back")
     assert outcome.error is not None
