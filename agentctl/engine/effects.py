@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from agentctl.engine.masking import Mask
 from agentctl.engine.signals import Cut, LimitReached
@@ -15,6 +15,8 @@ from agentctl.engine.watch import Watch
 from agentctl.errors import BreakerOpen, ModelError, NodeError, ToolError
 from agentctl.json import Json
 from agentctl.nodes.turn import Place
+
+T = TypeVar("T")
 
 
 class Log(Protocol):
@@ -126,6 +128,32 @@ class Effects:
             return record
         return None
 
+    async def whole(
+        self, place: Place, of: str, work: Callable[[], Awaitable[T]], used: Callable[[], Json]
+    ) -> T:
+        """What works side by side come to. Where they are cut short, which were over by then is chance: how it
+        ended, and what was used, is put on the tape in their place. Raises NodeError, Cut, LimitReached."""
+        passed_on = None
+        try:
+            return await work()
+        except asyncio.CancelledError as error:
+            if self.watch.rang is None:
+                raise
+            ended: Cut | LimitReached | NodeError = self.watch.rang
+            passed_on = None if self.watch.taken() else error
+        except (NodeError, LimitReached) as error:
+            ended = error
+        if self.live:
+            record = {
+                "kind": "effect",
+                "key": place.key,
+                "of": of,
+                **_ending(ended, self.mask),
+                "used": used(),
+            }
+            await self.record([record])
+        raise passed_on or ended
+
     async def note(self, step: Json) -> None:
         """Put down a nested step that is over, with whatever is put down next; in a replay it is compared at once."""
         if not self.live:
@@ -217,6 +245,17 @@ def result_of(record: Json, place: Place) -> Json:
     if "err" in record:
         raise error_from_record(record["err"])
     return record
+
+
+def _ending(ended: Cut | LimitReached | NodeError, mask: Mask) -> dict[str, Json]:
+    match ended:
+        case Cut():
+            return {"cut": ended.reason, "by": ended.by}
+        case LimitReached():
+            return {"limit": [ended.limit, ended.used, ended.allowed]}
+        case NodeError():
+            masked: dict[str, Json] = mask(error_record(ended))
+            return {"err": masked}
 
 
 def error_record(error: NodeError) -> dict[str, Json]:

@@ -16,15 +16,16 @@ from math import inf
 from agentctl.concurrency import side_by_side
 from agentctl.engine.budget import Budget
 from agentctl.engine.effects import error_from_record
+from agentctl.engine.fanout import fan_out
 from agentctl.engine.signals import Cut, LimitReached, Waiting
 from agentctl.engine.steps import YIELD_EVERY, Passage, Steps
 from agentctl.engine.turn import Turn
 from agentctl.errors import ErrorClass, NodeError, ToolError
 from agentctl.expressions import ExpressionError
-from agentctl.graph.plan import END, AgentWork, Graph, GraphWork, Node, ToolPlan
+from agentctl.graph.plan import END, AgentWork, Graph, GraphWork, MapNode, Node, ParallelNode, ToolPlan
 from agentctl.json import Json
 from agentctl.nodes.agent import ask_agent
-from agentctl.nodes.turn import Place, Reference
+from agentctl.nodes.turn import NodeResult, Place, Reference
 from agentctl.retry import Backoff
 from agentctl.state import State, Write
 
@@ -35,6 +36,10 @@ class Nesting:
     async def run_graph(self, turn: Turn, place: Place, graph: Graph, inputs: Mapping[str, Json]) -> Json:
         """See Inside."""
         return await self._drive(turn, inner_path(place), graph, inputs)
+
+    async def fan_out(self, turn: Turn, place: Place, node: ParallelNode | MapNode) -> NodeResult:
+        """See Inside."""
+        return await fan_out(turn, inner_path(place), place, node)
 
     async def call(self, turn: Turn, place: Place, tool: ToolPlan, arguments: Json, budget: Budget) -> Json:
         """See Inside; tried again as often as the file says, each time under a path of its own."""

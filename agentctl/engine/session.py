@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -256,6 +257,7 @@ def make_turn(
         answers=request.answers,
         assume=request.assume,
         inside=Nesting(),
+        slots=asyncio.Semaphore(max(0, limits.concurrency - 1)),
     )
 
 

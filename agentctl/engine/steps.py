@@ -49,18 +49,18 @@ class Steps:
         self.turn = turn
         self.passage = passage
         self.watch = turn.effects.watch
-        self.path = ""
+        self.path = self.name = ""
         """Of the step under way."""
         self._open: Node | None = None
         """The node whose step has begun and not ended."""
         self._yielded = self._step_began = time.monotonic()
 
-    def _begin(self, node: Node, path: str) -> None:
-        """Say that a step begins."""
-        self.path = path
+    def _begin(self, node: Node, path: str, name: str = "") -> None:
+        """Say that a step begins; a branch or an item has a `name` of its own."""
+        self.path, self.name = path, name or node.name
         events = self.turn.events
         if events.wants("step.started"):
-            events.publish("step.started", self.turn.step, path, node=node.name, kind=node.kind)
+            events.publish("step.started", self.turn.step, path, node=self.name, kind=node.kind)
         self._open, self._step_began = node, time.monotonic()
 
     async def _work(self, node: Node) -> tuple[NodeResult, NodeError | None]:
@@ -69,15 +69,22 @@ class Steps:
         outcome = self._set(node) if type(node) is SetNode else await self._attempts(node)
         return (outcome, None) if isinstance(outcome, NodeResult) else (NOTHING, outcome)
 
-    def _end(self, node: Node, result: NodeResult, error: NodeError | None, next: str | None) -> None:
-        """Say that a step is over."""
+    def _end(
+        self,
+        node: Node,
+        result: NodeResult,
+        error: NodeError | None,
+        next: str | None,
+        status: str | None = None,
+    ) -> None:
+        """Say that a step is over, and how where that is more than well or not."""
         self._open = None
         if self.turn.events.wants("step.ended"):
             seconds = time.monotonic() - self._step_began
             if error is None:
                 self._step_ended(node, "ok", None, seconds, next, [name for name, _ in result.writes])
             else:
-                self._step_ended(node, "error", error.message, seconds, next)
+                self._step_ended(node, status or "error", error.message, seconds, next)
 
     def _leave(self, status: str, error: str | None) -> None:
         """End a step that was begun, in the events; its thread goes on with it when it is resumed."""
@@ -240,7 +247,7 @@ class Steps:
             "step.ended",
             self.turn.step,
             self.path,
-            node=node.name,
+            node=self.name,
             kind=node.kind,
             status=status,
             seconds=seconds,

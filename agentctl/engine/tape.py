@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from agentctl.errors import DamagedRecord
 from agentctl.json import Json, decode
-from agentctl.nodes.turn import Reference
+from agentctl.nodes.turn import Part, Reference
 from agentctl.state import Write
 
 
@@ -37,7 +37,7 @@ class Tape:
 
     def forget_requests(self, step: int) -> None:
         """A changed file may ask otherwise for what was answered in a step already: what is paid for stands."""
-        inside = tuple(f"{step}{mark}" for mark in "!/~.")
+        inside = tuple(f"{step}{mark}" for mark in "!/~.[")
         for key, effect in self.effects.items():
             if key.startswith(inside):
                 self.effects[key] = {name: value for name, value in effect.items() if name != "req"}
@@ -64,11 +64,12 @@ def packed(writes: Sequence[Write], references: Iterable[Reference], tape: Tape)
     A reference is kept only where the value written is the value on the tape: `first` may have cut it.
     """
     up = [list(write) for write in writes]
+    own: set[Part] = set()
     kept = []
     for reference in references:
         found = _value_at(writes, reference.at)
         if found == (effect_part(tape.effects[reference.effect], reference.part),):
-            _put_at(up, reference.at, None)
+            _put_at(up, reference.at, None, own)
             kept.append([list(reference.at), reference.effect, list(reference.part)])
     return up, kept
 
@@ -76,11 +77,12 @@ def packed(writes: Sequence[Write], references: Iterable[Reference], tape: Tape)
 def unpacked(step: Json, tape: Tape) -> list[Write]:
     """The writes of a step record, whole. Raises DamagedRecord when a referred effect is not there."""
     up = [list(write) for write in step.get("up", ())]
+    own: set[Part] = set()
     for at, key, part in step.get("refs", ()):
         effect = tape.effects.get(key)
         if effect is None:
             raise DamagedRecord(f"step {step['n']} refers to `{key}`, which is not on the tape")
-        _put_at(up, at, effect_part(effect, part))
+        _put_at(up, at, effect_part(effect, part), own)
     return [(name, value) for name, value in up]
 
 
@@ -118,10 +120,13 @@ def _value_at(tree: Json, at: Sequence[str | int]) -> tuple[Json] | None:
     return (tree,)
 
 
-def _put_at(tree: Json, at: Sequence[str | int], value: Json) -> None:
-    """Put a value at a place, copying the containers on the way, which others may hold."""
-    for key in at[:-1]:
-        inner = tree[key]
-        tree[key] = dict(inner) if isinstance(inner, dict) else list(inner)
+def _put_at(tree: Json, at: Sequence[str | int], value: Json, own: set[Part]) -> None:
+    """Put a value at a place, copying the containers on the way, which others may hold; once, as `own` says."""
+    for depth, key in enumerate(at[:-1], 1):
+        place = tuple(at[:depth])
+        if place not in own:
+            own.add(place)
+            inner = tree[key]
+            tree[key] = dict(inner) if isinstance(inner, dict) else list(inner)
         tree = tree[key]
     tree[at[-1]] = value

@@ -26,6 +26,9 @@ from agentctl.graph.plan import (
     AskNode,
     Graph,
     GraphWork,
+    MapNode,
+    ModelPlan,
+    ParallelNode,
     PythonWork,
     Tier,
     Tiers,
@@ -45,6 +48,9 @@ class Inside(Protocol):
 
     async def run_graph(self, turn: Turn, place: Place, graph: Graph, inputs: Mapping[str, Json]) -> Json:
         """The output. Raises NodeError, Cut, LimitReached, Waiting."""
+
+    async def fan_out(self, turn: Turn, place: Place, node: ParallelNode | MapNode) -> NodeResult:
+        """See NodeTurn."""
 
     async def call(self, turn: Turn, place: Place, tool: ToolPlan, arguments: Json, budget: Budget) -> Json:
         """The result of a nested tool, which uses a budget of its own. Raises ToolError, Cut, LimitReached, Waiting."""
@@ -79,6 +85,8 @@ class Turn:
     """Of the nodes of a nested graph; those of the root graph are in the budget."""
     is_beside: bool = False
     """Whether other work runs at the same time."""
+    slots: asyncio.Semaphore = field(default_factory=asyncio.Semaphore)
+    """For what runs beside others, across the turn; each fan-out has one more, that of its own step."""
     step: int = 0
     node: str = ""
     tier: Tier | None = None
@@ -109,7 +117,9 @@ class Turn:
 
     def beside(self, effects: Effects, budget: Budget) -> Self:
         """The turn of what runs beside other work."""
-        return replace(self, effects=effects, budget=budget, is_beside=True)
+        beside = replace(self, effects=effects, budget=budget, is_beside=True)
+        beside.names = {**self.names, "run": beside.run}
+        return beside
 
     def _choose_tier(self, tiers: Tiers) -> None:
         self.tier, self.tier_error = None, None
@@ -263,7 +273,7 @@ class Turn:
                 shown=arguments,
                 tool=tool.name,
                 write=tool.effect == "write",
-                last=place.reply == 0 and not self.path and nested is None,
+                last=place.reply == 0 and nested is None and not (self.path or self.is_beside),
                 used=None if nested is None else nested.used,
             )
         except BaseException as error:
@@ -423,6 +433,11 @@ class Turn:
         """See NodeTurn."""
         assert self.inside is not None
         return await self.inside.run_graph(self, place, graph, inputs)
+
+    async def fan_out(self, place: Place, node: ParallelNode | MapNode) -> NodeResult:
+        """See NodeTurn."""
+        assert self.inside is not None
+        return await self.inside.fan_out(self, place, node)
 
     def _question_id(self, place: Place, node: AskNode) -> str:
         """The node's name; from its second visit on with the visit, so that no answer is taken twice.

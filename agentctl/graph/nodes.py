@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from msgspec import UNSET
 
 from agentctl import units
-from agentctl.expressions import compile_template, compile_value
+from agentctl.expressions import compile_bare, compile_template, compile_value
 from agentctl.graph.parts import attempts, template
 from agentctl.graph.plan import (
+    ITEM,
     AgentNode,
     AgentPlan,
     AskNode,
     Graph,
     GraphNode,
+    MapNode,
     Node,
+    ParallelNode,
     Save,
     SetNode,
     ToolNode,
@@ -24,7 +27,7 @@ from agentctl.graph.plan import (
 )
 from agentctl.json import Json
 from agentctl.spec.finding import Keys
-from agentctl.spec.model import AgentSpec, NodeSpec
+from agentctl.spec.model import AgentSpec, MapSpec, MapWork, NodeSpec
 
 
 class Parts(Protocol):
@@ -45,19 +48,62 @@ def compile_nodes(parts: Parts, specs: Mapping[str, NodeSpec], keys: Keys) -> di
 
 def agents_in_place(specs: Mapping[str, NodeSpec]) -> list[AgentSpec]:
     """The agents that are written inside nodes."""
-    return [spec.agent for spec in specs.values() if isinstance(spec.agent, AgentSpec)]
+    works = [work for spec in specs.values() for work in _works(spec)]
+    return [work.agent for work in works if isinstance(work.agent, AgentSpec)]
+
+
+def _works(spec: NodeSpec) -> Iterator[NodeSpec | MapWork]:
+    """A node and what is inside it."""
+    yield spec
+    for branch in (spec.parallel or {}).values():
+        yield from _works(branch)
+    if spec.map is not UNSET:
+        yield spec.map.do
 
 
 def _node(parts: Parts, name: str, spec: NodeSpec, keys: Keys) -> Node:
     shared: Json = {
         "name": name,
-        "then": spec.then,
+        "then": spec.then or "",  # branches have none
         "save": _save(spec.save),
         "on_error": _error_routes(spec.on_error),
         "attempts": attempts(spec.retry, 1),
         "timeout": None if spec.timeout is UNSET else units.seconds(spec.timeout),
         "max_visits": spec.max_visits or None,
     }
+    if spec.parallel is not UNSET:
+        branches = {
+            branch: _node(parts, branch, body, (*keys, "parallel", branch))
+            for branch, body in spec.parallel.items()
+        }
+        return ParallelNode(branches=tuple(branches.values()), **shared)
+    if spec.map is not UNSET:
+        return _map(parts, name, spec.map, (*keys, "map"), shared)
+    return _plain(parts, name, spec, keys, shared)
+
+
+def _map(parts: Parts, name: str, spec: MapSpec, keys: Keys, shared: Json) -> MapNode:
+    work = spec.do
+    inside: Json = {
+        "name": name,
+        "then": "",
+        "save": Save(whole=ITEM),
+        "attempts": attempts(work.retry, 1),
+        "timeout": None if work.timeout is UNSET else units.seconds(work.timeout),
+    }
+    return MapNode(
+        over=compile_bare(spec.over),
+        item=spec.as_ or ITEM,
+        do=_plain(parts, name, work, (*keys, "do"), inside),
+        result=spec.result or None,
+        concurrency=spec.concurrency or None,
+        tolerate=0 if spec.tolerate is UNSET else spec.tolerate,
+        **shared,
+    )
+
+
+def _plain(parts: Parts, name: str, spec: NodeSpec | MapWork, keys: Keys, shared: Json) -> Node:
+    """A node that has nothing side by side."""
     if spec.agent is not UNSET:
         return AgentNode(
             agent=parts.agent(spec.agent, name, (*keys, "agent")),

@@ -46,6 +46,53 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """Models asked as one."""
+
+    name: str
+    kind: Literal["fallback", "race", "vote"]
+    members: tuple[Model, ...]
+    agree: int = 1
+    """How many equal answers win a vote."""
+
+    @property
+    def reference(self) -> str:
+        """`race(openai/a, openai/b)`"""
+        return f"{self.kind}({', '.join(member.reference for member in self.members)})"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """One of several models, chosen as a node asks."""
+
+    name: str
+    by: Expression
+    among: Mapping[str, Model]
+
+    @property
+    def reference(self) -> str:
+        """`choose(openai/a, openai/b)`"""
+        return f"choose({', '.join(model.reference for model in self.among.values())})"
+
+
+Model = ModelPlan | ModelGroup | ModelChoice
+
+
+def single_models(model: Model) -> dict[str, ModelPlan]:
+    """The models that a model is made of, by name."""
+    match model:
+        case ModelPlan(name=name):
+            return {name: model}
+        case ModelGroup(members=members):
+            inside = members
+        case ModelChoice(among=among):
+            inside = tuple(among.values())
+        case _:
+            assert_never(model)
+    return {name: single for member in inside for name, single in single_models(member).items()}
+
+
+@dataclass(frozen=True, slots=True)
 class PythonWork:
     """A function of a module beside the file."""
 
@@ -354,7 +401,33 @@ class GraphNode(NodePlan):
     kind: Literal["graph"] = "graph"
 
 
-Node = AgentNode | ToolNode | SetNode | AskNode | GraphNode
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelNode(NodePlan):
+    """Branches side by side, each a node without a `then`; their writes are applied in this order."""
+
+    branches: tuple[Node, ...]
+    kind: Literal["parallel"] = "parallel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapNode(NodePlan):
+    """One thing done with each item of an array."""
+
+    over: Expression
+    item: str
+    """The name of the item."""
+    do: Node
+    """It saves its result to `ITEM`."""
+    result: str | None = None
+    """The key picked from each answer."""
+    concurrency: int | None = None
+    tolerate: str | int = 0
+    """How many items may fail: a count, or a share of them as `20%`."""
+    kind: Literal["map"] = "map"
+
+
+ITEM = "item"
+Node = AgentNode | ToolNode | SetNode | AskNode | GraphNode | ParallelNode | MapNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +539,10 @@ def tools_of(node: Node) -> tuple[ToolPlan, ...]:
             return agent.tools
         case GraphNode(graph=graph):
             return tuple(tool for inner in graph.nodes.values() for tool in tools_of(inner))
+        case ParallelNode(branches=branches):
+            return tuple(tool for branch in branches for tool in tools_of(branch))
+        case MapNode(do=do):
+            return tools_of(do)
         case SetNode() | AskNode():
             return ()
         case _:

@@ -12,8 +12,7 @@ from agentctl.spec.finding import Keys
 _TOP = {
     "experiments": "experiments",
 }
-_VERBS = ("map", "parallel")
-_GROUPS = ("fallback", "race", "vote", "choose", "rate", "warm", "keep_raw")
+_OF_MODELS = ("warm", "keep_raw")
 
 
 def refuse_unsupported(document: Document) -> None:
@@ -48,6 +47,11 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
 
 def _unsupported_nodes(graph: Json, at: Keys) -> Iterator[tuple[Keys, str]]:
     for name, node in graph["nodes"].items():
-        yield from (((*at, "nodes", name, verb), f"`{verb}` nodes") for verb in _VERBS if verb in node)
-        if node.get("background"):
-            yield (*at, "nodes", name, "background"), "background nodes"
+        yield from _background(node, (*at, "nodes", name))
+
+
+def _background(node: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
+    if node.get("background"):
+        yield (*keys, "background"), "background nodes"
+    for name, branch in node.get("parallel", {}).items():
+        yield from _background(branch, (*keys, "parallel", name))

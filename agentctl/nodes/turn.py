@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from agentctl.graph.plan import AgentPlan, AskNode, Graph, ToolPlan
+from agentctl.graph.plan import AgentPlan, AskNode, Graph, MapNode, ParallelNode, ToolPlan
 from agentctl.json import Json
 from agentctl.messages import ChatReply, ChatRequest
 from agentctl.state import Write
@@ -90,6 +90,9 @@ class NodeTurn(Protocol):
 
     async def run_graph(self, place: Place, graph: Graph, inputs: Mapping[str, Json]) -> Json:
         """The output of a graph run inside this one. Raises NodeError, Cut, LimitReached, Waiting."""
+
+    async def fan_out(self, place: Place, node: ParallelNode | MapNode) -> NodeResult:
+        """What branches, or items, come to side by side. Raises NodeError, Cut, LimitReached, Waiting."""
 
     async def ask(self, place: Place, node: AskNode, question: str) -> Json | None:
         """A person's answer, or None when the deadline passed. Raises Waiting."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from agentctl.errors import NodeError, ToolError
-from agentctl.graph.plan import AgentNode, AskNode, GraphNode, Node, SetNode, ToolNode
+from agentctl.graph.plan import AgentNode, AskNode, GraphNode, MapNode, Node, ParallelNode, SetNode, ToolNode
 from agentctl.json import encode
 from agentctl.nodes.agent import run_agent
 from agentctl.nodes.saving import saved
@@ -24,6 +24,8 @@ async def run_node(turn: NodeTurn, node: Node, place: Place) -> NodeResult:
             return await _run_tool(turn, node, place)
         case GraphNode():
             return await _run_graph(turn, node, place)
+        case ParallelNode() | MapNode():
+            return await turn.fan_out(place, node)
         case AskNode():
             return await _run_ask(turn, node, place)
         case _:

@@ -36,19 +36,51 @@ def node(draw: st.DrawFn, name: str, names: tuple[str, ...], graphs: tuple[str, 
     error = draw(st.sampled_from([*names, "end", "skip", None]))
     tail = f"then: {then}" + (f", on_error: {error}" if error else "")
     tail += draw(st.sampled_from(["", "", "", ", retry: {attempts: 2}"]))
-    match draw(st.sampled_from([*["graph"] * 3 * bool(graphs), "lead", "agent", "set", "tool"])):
+    match draw(
+        st.sampled_from([*["graph"] * 3 * bool(graphs), "parallel", "map", "lead", "agent", "set", "tool"])
+    ):
         case "agent":
             return f"{name}: {{agent: one, prompt: 'say ${{{{ state.count }}}} {name}', save: text, {tail}}}"
         case "lead":
             return f"{name}: {{agent: lead, prompt: 'lead ${{{{ state.text }}}}', save: text, {tail}}}"
         case "tool":
             return f"{name}: {{tool: look, args: {{at: '${{{{ state.text }}}}'}}, save: log, {tail}}}"
+        case "parallel":
+            branches = ", ".join(
+                f"b{n}: {{{draw(branch(graphs))}{draw(st.sampled_from([', on_error: skip', '']))}}}"
+                for n in range(draw(st.integers(1, 3)))
+            )
+            return f"{name}: {{parallel: {{{branches}}}, {tail}}}"
+        case "map":
+            tolerate = draw(
+                st.sampled_from(["", ", tolerate: 1", ", tolerate: 50%", ", tolerate: 9, concurrency: 1"])
+            )
+            over = draw(st.sampled_from(["state.log", "[1, 2, 3, 4]", "[]"]))
+            work = draw(branch(graphs, saves=False))
+            return f"{name}: {{map: {{over: '{over}', do: {{{work}}}{tolerate}}}, save: log, {tail}}}"
         case "graph":
             graph = draw(st.sampled_from(graphs))
             inputs = "input: {text: '${{ state.text }}', count: '${{ state.count }}'}"
             return f"{name}: {{graph: {graph}, {inputs}, save: [text, count], {tail}}}"
         case _:
             return f"{name}: {{set: {{count: '${{{{ state.count + 1 }}}}', log: '${{{{ state.count }}}}'}}, {tail}}}"
+
+
+@st.composite
+def branch(draw: st.DrawFn, graphs: tuple[str, ...], *, saves: bool = True) -> str:
+    at = "${{ state.text }}" if saves else "${{ item }}"
+    match draw(st.sampled_from([*["graph"] * 2 * bool(graphs), "agent", "lead", "tool", "set"])):
+        case "graph":
+            graph = draw(st.sampled_from(graphs))
+            return f"graph: {graph}, input: {{text: 't{at}', count: 1}}" + ", save: {log: text}" * saves
+        case "agent":
+            return f"agent: one, prompt: 'beside {at} {draw(st.integers(0, 9))}'" + ", save: log" * saves
+        case "lead":
+            return f"agent: lead, prompt: 'lead {at}'" + ", save: text" * saves
+        case "tool":
+            return f"tool: look, args: {{at: '{at}x'}}" + ", save: log" * saves
+        case _:
+            return "set: {count: '${{ state.count + 1 }}'}"
 
 
 @st.composite
