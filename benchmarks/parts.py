@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.session import Request, Session
-from agentctl.engine.world import OnRetry
 from agentctl.events import Event, Sink
 from agentctl.graph.compile import compile_graph
-from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
+from agentctl.graph.plan import Graph, Model, ToolPlan
 from agentctl.json import Json
 from agentctl.messages import ChatReply, ChatRequest, Usage
+from agentctl.models.groups import Hearing, ModelAnswer
 from agentctl.spec.document import document_from_texts
 from agentctl.store.protocols import Memo, ThreadStore
 from agentctl.tools.call import Answered, Call, ToolCaller
@@ -117,13 +117,11 @@ class Script:
     def __post_init__(self) -> None:
         self.caller = ToolCaller(self._work, self.memo)
 
-    async def chat(
-        self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: OnRetry
-    ) -> tuple[ChatReply, float | None]:
+    async def chat(self, model: Model, request: ChatRequest, hearing: Hearing) -> ModelAnswer:
         """See World."""
         text = self.reply(request)
-        on_delta(text)
-        return ChatReply(text=text, usage=Usage(input=10, output=50)), 0.0
+        hearing.on_delta(text)
+        return ModelAnswer.of(ChatReply(text=text, usage=Usage(input=10, output=50)), model.reference, 0.0)
 
     async def call_tool(self, call: Call) -> Answered:
         """See World."""

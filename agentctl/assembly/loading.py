@@ -23,7 +23,7 @@ from agentctl.engine.world import Ask
 from agentctl.errors import UsageError
 from agentctl.events import Sink
 from agentctl.graph.compile import compile_graph
-from agentctl.graph.plan import Graph, Served
+from agentctl.graph.plan import Graph, Served, single_models
 from agentctl.graph.tiers import with_approvals
 from agentctl.ids import new_uuid
 from agentctl.json import Json, unsayable
@@ -219,7 +219,8 @@ class LoadedGraph:
         """Embedded models that the graph uses and this machine has not got yet."""
         from agentctl.models import catalogue
 
-        local = any(model.provider == "local" and model.file is None for model in self.graph.models.values())
+        singles = (s for model in self.graph.models.values() for s in single_models(model).values())
+        local = any(model.provider == "local" and model.file is None for model in singles)
         if not local or os.environ.get(catalogue.FILE_VARIABLE) or catalogue.installed(catalogue.LOCAL):
             return []
         return [catalogue.LOCAL.name]

@@ -13,7 +13,7 @@ from agentctl.assembly.world import LiveWorld
 from agentctl.engine.reading import history_in
 from agentctl.engine.session import pending_refusal
 from agentctl.errors import AgentctlError
-from agentctl.graph.plan import Graph, ModelPlan
+from agentctl.graph.plan import Graph, ModelPlan, single_models
 from agentctl.json import Json
 from agentctl.state import State
 from agentctl.store.folder import find_store
@@ -88,7 +88,8 @@ async def _lacking(graph: Graph, world: LiveWorld) -> list[AgentctlError]:
 async def _models(graph: LoadedGraph, world: LiveWorld, *, fetches: bool) -> list[ReadyModel]:
     missing = bool(graph.missing_models())
     found = []
-    for _, plan in sorted(graph.graph.models.items()):
+    singles = {n: s for model in graph.graph.models.values() for n, s in single_models(model).items()}
+    for _, plan in sorted(singles.items()):
         if missing and fetches and plan.provider == "local" and plan.file is None:
             found.append(ReadyModel(plan, None, to_fetch=True))
             continue

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Self, assert_never
 
-import msgspec
-
+from agentctl.assembly.models import Models
 from agentctl.assembly.stores import Stores
 from agentctl.engine.masking import Mask
-from agentctl.engine.world import Ask, OnRetry
+from agentctl.engine.world import Ask
 from agentctl.errors import CannotRun, StoreError
-from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import (
     AgentWork,
     CommandWork,
@@ -24,7 +22,7 @@ from agentctl.graph.plan import (
     GraphWork,
     HttpWork,
     McpWork,
-    ModelPlan,
+    Model,
     PythonWork,
     Served,
     StoreWork,
@@ -32,10 +30,9 @@ from agentctl.graph.plan import (
     Work,
 )
 from agentctl.json import Json, digest
-from agentctl.messages import ChatReply, ChatRequest
-from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
-from agentctl.models.provider import Checkable
-from agentctl.retry import Backoff
+from agentctl.messages import ChatRequest
+from agentctl.models.calling import ProviderPool
+from agentctl.models.groups import Hearing, ModelAnswer
 from agentctl.spec.functions import PythonFunction, read_function
 from agentctl.spec.reading import read_start
 from agentctl.store.protocols import Breakers, Memo
@@ -76,7 +73,7 @@ class LiveWorld:
         """
         self._graph = graph
         self._names = {"env": dict(env)}
-        self._providers = providers
+        self._models = Models(graph, env, providers)
         self._workers = WorkerPool()
         self._in_process = InProcessTools()
         mask = Mask(secrets)
@@ -84,7 +81,7 @@ class LiveWorld:
         self._http = HttpTools(env, mask)
         self._commands = CommandTools(env, mask, isolate=sandboxed)
         self._sandboxed = sandboxed
-        self.stores = Stores(folder, providers, self._settings)
+        self.stores = Stores(folder, providers, self._models.settings)
         self._store_tools = StoreTools(self.stores.get)
         self._mcp = McpTools(env, mask)
         self._caller = ToolCaller(
@@ -111,18 +108,15 @@ class LiveWorld:
             self.check_tool(tool)
             await self.check_sandbox(tool)
         for model in self._graph.models.values():
-            await self._providers.get(self._settings(model))
+            await self._models.prepare(model)
 
     async def served(self) -> Served:
         """What the MCP servers of the graph's tools say; those that do not run are started. Raises CannotRun."""
         return await self._mcp.served(self._graph.tools.values())
 
-    async def check_model(self, model: ModelPlan) -> None:
+    async def check_model(self, model: Model) -> None:
         """Raises CannotRun or UsageError where a call would: for a missing key, file or package."""
-        settings = self._settings(model)
-        provider = await self._providers.get(settings)
-        if isinstance(provider, Checkable):
-            provider.check(settings.model)
+        await self._models.check(model)
 
     async def check_sandbox(self, tool: ToolPlan) -> None:
         """Raises CannotRun where this machine cannot keep a tool to its sandbox."""
@@ -147,22 +141,9 @@ class LiveWorld:
         if isinstance(tool.work, StoreWork):
             self.stores.check(tool.work.store)
 
-    async def chat(
-        self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: OnRetry
-    ) -> tuple[ChatReply, float | None]:
+    async def chat(self, model: Model, request: ChatRequest, hearing: Hearing) -> ModelAnswer:
         """See engine.World."""
-        settings = self._settings(model)
-        provider = await self._providers.get(settings)
-        named = request if model.file is None else msgspec.structs.replace(request, model=str(model.file))
-        reply = await call_model(
-            provider,
-            named,
-            timeout=settings.timeout,
-            backoff=Backoff(attempts=settings.attempts),
-            on_delta=on_delta,
-            on_retry=on_retry,
-        )
-        return reply, cost_of(reply.usage, settings.price)
+        return await self._models.ask(model, request, hearing)
 
     async def call_tool(self, call: Call) -> Answered:
         """See engine.World."""
@@ -283,37 +264,6 @@ class LiveWorld:
             )
         finally:
             printed.end()
-
-    def _settings(self, model: ModelPlan) -> ModelSettings:
-        return ModelSettings(
-            name=model.name,
-            provider=model.provider,
-            model=str(model.file) if model.file else model.model,
-            base_url=self._filled(model, "base_url", model.base_url),
-            api_key=self._filled(model, "api_key", model.api_key),
-            temperature=model.temperature,
-            max_output_tokens=model.max_output_tokens,
-            timeout=model.timeout,
-            attempts=model.attempts,
-            price=model.price,
-            extra=model.extra,
-        )
-
-    def _filled(self, model: ModelPlan, key: str, text: Expression | None) -> str | None:
-        """A model's address or key with its variables filled in. Raises CannotRun for one that is not set."""
-        if text is None:
-            return None
-        try:
-            return str(text(self._names))
-        except ExpressionError as error:
-            said = str(self._graph.data.get("models", {}).get(model.name, {}).get(key))
-            declared = self._graph.data.get("env", {})
-            missing = [name for name in declared if name in said and name not in self._names["env"]]
-            raise CannotRun(
-                f"models.{model.name}.{key} needs {', '.join(missing) or error.message}, which is not set",
-                hint="set it in the environment or in --env-file FILE; the embedded model needs no key: "
-                f"--model {model.name}=local",
-            ) from error
 
 
 def _set_up(function: PythonFunction, setup: str | None) -> tuple[PythonFunction, ...]:

@@ -36,7 +36,9 @@ from agentctl.graph.plan import (
 )
 from agentctl.json import TOO_DEEP, Json, canonical, decode, digest, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Usage
-from agentctl.nodes.turn import Offered, Place
+from agentctl.models.groups import Hearing
+from agentctl.nodes.agent import is_usable
+from agentctl.nodes.turn import NodeResult, Offered, Place
 from agentctl.state import State
 from agentctl.tools.call import Call, checked
 
@@ -230,7 +232,7 @@ class Turn:
         self._publish(
             "model.ended",
             place,
-            model=model,
+            model=record.get("by", model),
             usage=record["usage"],
             cost=record["cost"],
             seconds=record["sec"],
@@ -238,6 +240,7 @@ class Turn:
             calls=[call.name for call in reply.calls],
             recorded=known,
             error=None,
+            **({"asked": record["asked"]} if "asked" in record else {}),
         )
         return reply
 
@@ -246,12 +249,23 @@ class Turn:
         if self.is_beside:
             # what others have used by now is chance, and so it is on the tape
             self.budget.before_model_call()
-        on_delta = partial(self._delta, place)
-        on_retry = partial(self._model_retry, place, agent.model.reference)
-        reply, cost = await self.world.chat(agent.model, request, on_delta, on_retry)
-        body = msgspec.to_builtins(reply)
-        usage = body.pop("usage", {})
-        return {"res": body, "usage": usage, "cost": cost}
+        hearing = Hearing(
+            on_delta=partial(self._delta, place),
+            on_retry=partial(self._model_retry, place, agent.model.reference),
+            on_failed=partial(self._member_failed, place),
+            is_good=partial(is_usable, agent),
+        )
+        answer = await self.world.chat(agent.model, request, hearing)
+        body = msgspec.to_builtins(answer.reply)
+        body.pop("usage", None)
+        kept = {"res": body, "usage": msgspec.to_builtins(answer.usage), "cost": answer.cost}
+        if isinstance(agent.model, ModelPlan):
+            return kept
+        return {**kept, "by": answer.model, "asked": [msgspec.to_builtins(each) for each in answer.asked]}
+
+    def _member_failed(self, place: Place, model: str, error: str) -> None:
+        """One of several models that were asked as one did not answer."""
+        self._publish("model.passed_over", place, model=model, error=self.effects.mask(error))
 
     async def call_tool(self, place: Place, tool: ToolPlan, arguments: Json) -> Json:
         """See NodeTurn."""

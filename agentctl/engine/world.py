@@ -6,15 +6,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from agentctl.engine.signals import Question
-from agentctl.errors import AgentctlError
-from agentctl.graph.plan import ModelPlan, ToolPlan
+from agentctl.graph.plan import Model, ToolPlan
 from agentctl.json import Json
-from agentctl.messages import ChatReply, ChatRequest
+from agentctl.messages import ChatRequest
+from agentctl.models.groups import Hearing, ModelAnswer
 from agentctl.tools.call import Answered, Call
 
 Ask = Callable[[Question], Awaitable[Json]]
 """Asks a person who is there now, and waits for the answer."""
-OnRetry = Callable[[AgentctlError, float], None]
 
 
 class World(Protocol):
@@ -25,12 +24,11 @@ class World(Protocol):
 
     async def chat(
         self,
-        model: ModelPlan,
+        model: Model,
         request: ChatRequest,
-        on_delta: Callable[[str], None],
-        on_retry: OnRetry,
-    ) -> tuple[ChatReply, float | None]:
-        """A reply and its cost in US dollars, None when there is no price. Raises ModelError, CannotRun."""
+        hearing: Hearing,
+    ) -> ModelAnswer:
+        """A reply, and what it took. The model's choices are made. Raises ModelError, CannotRun."""
 
     async def call_tool(self, call: Call) -> Answered:
         """A tool's result. Raises ToolError."""

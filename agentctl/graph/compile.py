@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -20,6 +21,9 @@ from agentctl.graph.plan import (
     ConditionRouter,
     Graph,
     GraphWork,
+    Model,
+    ModelChoice,
+    ModelGroup,
     ModelPlan,
     NestedWork,
     Router,
@@ -209,7 +213,7 @@ class _Compiler:
             return compile_template(prompt)
         return template(text)
 
-    def _all_models(self) -> dict[str, ModelPlan]:
+    def _all_models(self) -> dict[str, Model]:
         agents = list((self.spec.agents or {}).values())
         agents += agents_in_place(self.spec.nodes)
         for graph in (self.spec.graphs or {}).values():
@@ -220,11 +224,25 @@ class _Compiler:
                 models |= {f"{tool.name}/{name}": model for name, model in tool.work.graph.models.items()}
         return models
 
-    def _model(self, name: str) -> ModelPlan:
+    def _model(self, name: str) -> Model:
         defined = self.spec.models or {}
         spec = defined.get(name) or ModelSpec(model=DEFAULT_MODEL if name == "default" else name)
         if name in self.models:
             spec = defined.get(self.models[name]) or _replaced(spec, self.models[name])
+        if spec.model is not UNSET:
+            return self._single(name, spec)
+        if spec.choose is not UNSET:
+            return ModelChoice(name, compile_bare(spec.choose), {m: self._model(m) for m in spec.among or ()})
+        kinds: tuple[tuple[Literal["fallback", "race", "vote"], list[str] | UnsetType], ...] = (
+            ("fallback", spec.fallback),
+            ("race", spec.race),
+            ("vote", spec.vote),
+        )
+        kind, names = next((kind, names) for kind, names in kinds if names)
+        return ModelGroup(name, kind, tuple(map(self._model, names or ())), spec.agree or 1)
+
+    def _single(self, name: str, spec: ModelSpec) -> ModelPlan:
+        defined = self.spec.models or {}
         provider, _, model = str(spec.model).partition("/")
         file = None
         if provider in FILE_PROVIDERS and model:
@@ -244,6 +262,8 @@ class _Compiler:
             attempts=attempts(spec.retry, 3),
             price=_price(spec.price, provider),
             extra=spec.extra or {},
+            requests_a_minute=(spec.rate.requests or None) if spec.rate else None,
+            tokens_a_minute=(spec.rate.tokens or None) if spec.rate else None,
         )
 
     def _folder(self, keys: Keys) -> Path:

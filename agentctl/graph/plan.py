@@ -38,6 +38,8 @@ class ModelPlan:
     attempts: int = 3
     price: Price | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
+    requests_a_minute: int | None = None
+    tokens_a_minute: int | None = None
 
     @property
     def reference(self) -> str:
@@ -327,7 +329,7 @@ class AgentPlan:
     """A model with instructions, tools and the shape of its answer."""
 
     name: str
-    model: ModelPlan
+    model: Model
     instructions: Expression | None
     tools: tuple[ToolPlan, ...]
     max_turns: int
@@ -488,7 +490,8 @@ class Graph:
     input: tuple[str, ...]
     output: tuple[str, ...]
     limits: LimitPlan
-    models: Mapping[str, ModelPlan]
+    models: Mapping[str, Model]
+    """Those that agents name."""
     run_id: Expression | None
     thread_id: Expression | None
     tiers: Tiers | None

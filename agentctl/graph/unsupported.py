@@ -36,7 +36,7 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
         if "url" in store:
             yield ("stores", name, "url"), "shared stores (`url`)"
     for name, model in data.get("models", {}).items():
-        yield from ((("models", name, key), f"`{key}` of a model") for key in _GROUPS if key in model)
+        yield from ((("models", name, key), f"`{key}` of a model") for key in _OF_MODELS if key in model)
     for name, agent in data.get("agents", {}).items():
         if "context" in agent:
             yield ("agents", name, "context"), "context policies"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from agentctl.errors import CannotRun, ModelError
+from agentctl.errors import AgentctlError, CannotRun, ModelError
 from agentctl.json import canonical, decode
 from agentctl.messages import ChatReply, Usage
 
@@ -45,6 +45,11 @@ class ModelAnswer(NamedTuple):
     model: str
     asked: tuple[Asked, ...]
 
+    @classmethod
+    def of(cls, reply: ChatReply, model: str, cost: float | None) -> Self:
+        """The answer of a model that was asked alone."""
+        return cls(reply, model, (Asked(model, reply.usage, cost, "answered"),))
+
     @property
     def usage(self) -> Usage:
         """Tokens of all who were asked."""
@@ -72,6 +77,16 @@ class Asking(Protocol[A]):
 
 OnFailed = Callable[[str, str], None]
 """Told of a member that failed: its name, and what was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What the one who asks hears meanwhile, and what is good enough."""
+
+    on_delta: OnDelta = lambda text: None
+    on_retry: Callable[[AgentctlError, float], None] = lambda error, wait: None
+    on_failed: OnFailed = lambda model, error: None
+    is_good: Callable[[ChatReply], bool] = lambda reply: True
 
 
 async def first_up(

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from agentctl.messages import ChatReply, ChatRequest
+from agentctl.models.groups import CHARACTERS_A_TOKEN
+from agentctl.models.provider import Provider, Queueing
+
 MINUTE = 60.0
+USUAL_ANSWER = 256
+"""Tokens that an answer without `max_output_tokens` is taken to have, until it is there."""
 SHORTEST = 1e-6
 """Seconds; what is left to wait below it is an error of arithmetic."""
 
@@ -87,3 +94,35 @@ class RateLimit:
             self._requests.take(requests)
         if self._tokens is not None:
             self._tokens.take(tokens)
+
+
+class PacedProvider:
+    """See Provider: another one, asked at the pace of a limit. Waiting for a turn is no time of the call."""
+
+    def __init__(self, provider: Provider, limit: RateLimit) -> None:
+        self._provider = provider
+        self._limit = limit
+
+    @asynccontextmanager
+    async def turn(self, request: ChatRequest) -> AsyncIterator[None]:
+        """See Queueing."""
+        await self._limit.admit(_estimate(request))
+        inner = self._provider.turn(request) if isinstance(self._provider, Queueing) else nullcontext()
+        async with inner:
+            yield
+
+    async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
+        """See Provider."""
+        reply = await self._provider.chat(request, on_delta)
+        self._limit.settle(_estimate(request), reply.usage.total)
+        return reply
+
+    async def close(self) -> None:
+        """See Provider."""
+        await self._provider.close()
+
+
+def _estimate(request: ChatRequest) -> int:
+    """Tokens of a request and a short answer, before anybody has counted them."""
+    said = sum(len(message.content) for message in request.messages)
+    return said // CHARACTERS_A_TOKEN + (request.max_output_tokens or USUAL_ANSWER)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import dropwhile
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import msgspec
 
 from agentctl.concurrency import side_by_side
 from agentctl.errors import NodeError, ToolError
-from agentctl.graph.plan import AgentNode, AgentPlan, ToolPlan
+from agentctl.graph.plan import AgentNode, AgentPlan, Model, ModelChoice, ModelGroup, ModelPlan, ToolPlan
 from agentctl.json import TOO_DEEP, Json, decode, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall, ToolOffer
 from agentctl.nodes.saving import saved, worth_referring
@@ -47,7 +48,7 @@ class _Talk:
 
     def __init__(self, turn: NodeTurn, agent: AgentPlan, place: Place, messages: list[Message]) -> None:
         self.turn = turn
-        self.agent = agent
+        self.agent = replace(agent, model=chosen(agent.model, turn.names))
         self.place = place
         self.messages = messages
         self.keys: dict[int, tuple[str, Part]] = {}
@@ -91,16 +92,14 @@ class _Talk:
 
     def _request(self) -> ChatRequest:
         agent, model = self.agent, self.agent.model
-        return ChatRequest(
-            model=model.model,
+        request = ChatRequest(
+            model=model.reference,
             messages=(*self.opening, *self.messages),
             tools=tuple(ToolOffer(t.name, t.description, t.parameters) for t in self.offered.tools),
             output=agent.output,
-            temperature=model.temperature,
-            max_output_tokens=model.max_output_tokens,
-            reasoning=model.reasoning,
-            extra=dict(model.extra),
         )
+        # what is asked of the models of a group is said to each of them
+        return addressed(request, model) if isinstance(model, ModelPlan) else request
 
     async def _call_tools(self, round: int, reply: ChatReply) -> None:
         places = [self.place._replace(reply=round, call=n) for n in range(1, len(reply.calls) + 1)]
@@ -204,6 +203,42 @@ def _history(node: AgentNode, names: Mapping[str, Json]) -> list[Message]:
     # `keep` may have dropped a call and kept its results, which servers refuse
     whole = dropwhile(lambda message: message["role"] == "tool", kept)
     return [msgspec.convert(message, Message) for message in whole]
+
+
+def chosen(model: Model, names: Mapping[str, Json]) -> Model:
+    """The model with every choice in it made. Raises NodeError for a name that is not among those it may be."""
+    match model:
+        case ModelPlan():
+            return model
+        case ModelGroup(members=members):
+            return replace(model, members=tuple(chosen(member, names) for member in members))
+        case ModelChoice(by=by, among=among):
+            name = by(names)
+            if name not in among:
+                known = ", ".join(among)
+                raise NodeError(
+                    "expression", f"models.{model.name}.choose gives `{name}`, and it may be: {known}"
+                )
+            return chosen(among[name], names)
+        case _:
+            assert_never(model)
+
+
+def addressed(request: ChatRequest, model: ModelPlan) -> ChatRequest:
+    """The request as it is put to one model, with what the file says of a call of it."""
+    return msgspec.structs.replace(
+        request,
+        model=model.model,
+        temperature=model.temperature,
+        max_output_tokens=model.max_output_tokens,
+        reasoning=model.reasoning,
+        extra=dict(model.extra),
+    )
+
+
+def is_usable(agent: AgentPlan, reply: ChatReply) -> bool:
+    """Whether a reply calls tools, or answers in the shape that the agent has to."""
+    return bool(reply.calls) or _read(agent, reply)[1] is None
 
 
 def _read(agent: AgentPlan, reply: ChatReply) -> tuple[Json, str | None]:

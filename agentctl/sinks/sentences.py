@@ -26,7 +26,7 @@ def warning(event: Event) -> str | None:
         return f"the store failed, going on in memory: {one_line(str(event.data['error']), 200)}"
     if event.type == "sink.lost":
         return f"a sink is lost: {compact(event.data, 200)}"
-    if event.type in ("sandbox.violation", "sandbox.downgraded", "breaker.opened"):
+    if event.type in ("sandbox.violation", "sandbox.downgraded", "breaker.opened", "model.passed_over"):
         return sentence(event)
     return None
 
@@ -69,6 +69,10 @@ def _message(error: Json) -> str:
     return str(error)
 
 
+def _passed_over(data: Json) -> str:
+    return f"{one_line(str(data['model']), 60)} gave no answer, so others of its group have to: {compact(_message(data['error']))}"
+
+
 def _retry(data: Json) -> str:
     name = data.get("tool") or data.get("name", "model")
     return f"{name}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
@@ -89,6 +93,7 @@ def _facts(data: Json) -> str:
 _SENTENCES: dict[str, Callable[[Json], str]] = {
     "route.decided": lambda data: f"{data['router']} → {data['to']}",
     "model.retry": _retry,
+    "model.passed_over": _passed_over,
     "tool.retry": _retry,
     "tool.refused": lambda data: f"{one_line(data['tool'], 60)} refused: {one_line(data['reason'], 200)}",
     "breaker.opened": lambda data: (

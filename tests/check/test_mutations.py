@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from agentctl.check.check import check
 from agentctl.engine.signals import Question
 from agentctl.errors import UsageError
-from agentctl.graph.plan import ModelPlan
+from agentctl.graph.plan import Model
 from agentctl.json import encode
 from agentctl.messages import ChatReply, ChatRequest, Usage
+from agentctl.models.groups import Hearing, ModelAnswer
 from agentctl.spec.document import document_from_texts
 from agentctl.spec.fits import completed, first_problem
 from agentctl.spec.types import state_field, to_schema
@@ -143,14 +144,13 @@ class Answering(Desk):
     graph: Any = None
     results: dict[str, Json] = field(default_factory=dict)
 
-    async def chat(
-        self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: Any
-    ) -> tuple[ChatReply, float | None]:
+    async def chat(self, model: Model, request: ChatRequest, hearing: Hearing) -> ModelAnswer:
         self.asked.append(request)
         self.seed += 1
         text = encode(made(request.output, self.seed)).decode() if request.output else "some words"
-        on_delta(text)
-        return ChatReply(text=text, usage=Usage(input=10, output=5)), 0.0
+        hearing.on_delta(text)
+        reply = ChatReply(text=text, usage=Usage(input=10, output=5))
+        return ModelAnswer.of(reply, model.reference, 0.0)
 
     async def _work(self, call: Any) -> Json:
         self.worked.append((call.tool.name, call.arguments, call.idempotency_key))

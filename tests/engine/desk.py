@@ -16,9 +16,10 @@ from agentctl.engine.watch import Stop
 from agentctl.errors import ModelError
 from agentctl.events import Event
 from agentctl.graph.compile import compile_graph
-from agentctl.graph.plan import Graph, ModelPlan, ToolPlan
+from agentctl.graph.plan import Graph, Model, ToolPlan
 from agentctl.json import encode
 from agentctl.messages import ChatReply, ChatRequest, ToolCall, Usage
+from agentctl.models.groups import Hearing, ModelAnswer
 from agentctl.spec.document import document_from_texts
 from agentctl.store.memory import MemoryThreadStore
 from agentctl.store.protocols import ThreadStore
@@ -79,9 +80,7 @@ class Desk:
     def ask(self) -> Callable[[Question], Awaitable[Json]] | None:
         return self.person
 
-    async def chat(
-        self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: Any
-    ) -> tuple[ChatReply, float | None]:
+    async def chat(self, model: Model, request: ChatRequest, hearing: Hearing) -> ModelAnswer:
         self.asked.append(request)
         await asyncio.sleep(0)
         if not self.replies:
@@ -91,8 +90,8 @@ class Desk:
             raise reply
         if callable(reply):
             reply = await reply()
-        on_delta(reply.text)
-        return reply, self.price
+        hearing.on_delta(reply.text)
+        return ModelAnswer.of(reply, model.reference, self.price)
 
     async def call_tool(self, call: Call) -> Answered:
         return await self.caller.call(call)

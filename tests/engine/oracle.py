@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from agentctl.errors import ModelError, ToolError
-from agentctl.graph.plan import ModelPlan
+from agentctl.graph.plan import Model
 from agentctl.messages import ChatReply, ChatRequest, ToolCall, Usage
+from agentctl.models.groups import Hearing, ModelAnswer
 from agentctl.tools.call import Call
 from tests.engine.desk import Bench, Desk, compiled
 
@@ -26,14 +26,12 @@ class Oracle(Desk):
 
     seed: int = 0
 
-    async def chat(
-        self, model: ModelPlan, request: ChatRequest, on_delta: Callable[[str], None], on_retry: Any
-    ) -> tuple[ChatReply, float | None]:
+    async def chat(self, model: Model, request: ChatRequest, hearing: Hearing) -> ModelAnswer:
         self.asked.append(request)
         drawn = self._drawn(msgspec.json.encode(request))
         for _ in range(drawn % 3):
             await asyncio.sleep(0)
-        return self._reply(drawn // 3, request), 0.25
+        return ModelAnswer.of(self._reply(drawn // 3, request), model.reference, 0.25)
 
     async def _work(self, call: Call) -> Json:
         self.worked.append((call.tool.name, call.arguments, call.idempotency_key))
