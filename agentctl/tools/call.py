@@ -107,9 +107,9 @@ class ToolCaller:
         self._code_files = code_files
         self._granted = GrantedFiles()
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
-        self._scopes: dict[tuple[object, ...], Scope] = {}
-        """By tool, its code and tenant."""
-        self._details: dict[tuple[str, str], Mapping[str, Json]] = {}
+        self._scopes: dict[tuple[object, ...], tuple[ToolPlan, Scope]] = {}
+        """By the tool itself, its code and tenant: two files may each have one of that name."""
+        self._details: dict[tuple[int, str], Mapping[str, Json]] = {}
 
     async def call(self, call: Call) -> Answered:
         """The result, checked. Raises ToolError."""
@@ -165,7 +165,7 @@ class ToolCaller:
 
     def _details_of(self, call: Call, marks: Marks) -> Mapping[str, Json]:
         """The keys of the tool and the files of its code, under their marks; read once, as the code is."""
-        place = (call.tool.name, call.code)
+        place = (id(call.tool), call.code)
         known = self._details.get(place)
         if known is None:
             files = self._code_files(call.tool)
@@ -208,10 +208,10 @@ class ToolCaller:
         tool = call.tool
         # a server that is started anew may be another version of itself
         version = tool.work.identity if isinstance(tool.work, McpWork) else None
-        place = (tool.name, call.code, call.tenant, version)
-        scope = self._scopes.get(place)
-        if scope is None:
-            scope = self._scopes[place] = memo_scope(
+        place = (id(tool), call.code, call.tenant, version)
+        known = self._scopes.get(place)
+        if known is None:
+            scope = memo_scope(
                 definition=tool.definition,
                 code=call.code,
                 tenant=call.tenant,
@@ -220,7 +220,9 @@ class ToolCaller:
                 sandbox=_sandbox(tool),
                 server=self._server(tool),
             )
-        return scope
+            # kept with the tool, so that its id stays its own
+            known = self._scopes[place] = tool, scope
+        return known[1]
 
     def _server(self, tool: ToolPlan) -> Json:
         """The MCP server of a tool: who answers, and as whom it is asked."""

@@ -241,6 +241,20 @@ def test_tenants_never_share_and_a_changed_body_misses(tmp_path: Path, other: Js
     run(work())
 
 
+def test_tools_of_two_files_that_are_named_alike_never_share(tmp_path: Path) -> None:
+    async def work() -> None:
+        counting = Counting()
+        counting.go.set()
+        caller = ToolCaller(counting, MemoryMemo(), b"secret")
+        http = "http: GET http://127.0.0.1/{}, parameters: {{n: integer}}, effect: read, cache: 1h"
+        tools = [tool_of(tmp_path / file, http.format(file)) for file in ("outer", "inner")]
+        answers = [await caller.call(call_of(tool, {"n": 1})) for tool in (*tools, *tools)]
+        assert [answer.age is not None for answer in answers] == [False, False, True, True]
+        assert answers[0].value != answers[1].value
+
+    run(work())
+
+
 def test_another_env_value_is_a_miss_and_no_value_is_in_what_is_kept(tmp_path: Path) -> None:
     async def work() -> None:
         counting = Counting()
