@@ -11,7 +11,7 @@ failure opens it again.
 | `rate_limited` (429) | it fails: calling on makes it worse |
 | `tool_failed` that a retry may mend (an exception, an exit code, a result that `returns` forbids) | it fails |
 | `refused` (404, 401, another 4xx, a redirect elsewhere) | it works: an answer of a healthy server |
-| `tool_failed` that no retry mends (arguments that cannot be sent, too large a result) | nothing |
+| `tool_failed` that no retry mends (arguments that cannot be sent, too large a result, an MCP tool's error) | nothing |
 | `bad_answer`, `limit`, cancelled, and what ends the run | nothing; a trial is given up to the next call |
 """
 

@@ -203,7 +203,7 @@ def test_a_tool_that_fails_says_so_without_secrets(served: Desk, capfd: pytest.C
     tool = served.plan(SERVED, "mcp: server/fails, effect: read")
     with pytest.raises(ToolError) as failed:
         served.call(tool, {"secret": SECRET})
-    assert failed.value.error_class == "tool_failed"
+    assert (failed.value.error_class, failed.value.retryable) == ("tool_failed", False), "it is an answer"
     assert "no luck with ***" in failed.value.message
     assert capfd.readouterr().err == "", "what a server prints is not for our screen"
 
