@@ -448,3 +448,18 @@ def test_a_cancelled_search_leaves_the_store_usable(tmp_path: Path) -> None:
             assert await documents.count() == 3000
 
     with_documents(tmp_path, cancel)
+
+
+def test_a_cancelled_search_ends_no_other(tmp_path: Path) -> None:
+    async def cancel(documents: Documents) -> None:
+        await documents.add([Draft(f"the cat {n}") for n in range(3000)])
+        for _ in range(5):
+            stays = asyncio.create_task(documents.search("the cat", top=1000))
+            waits = asyncio.create_task(documents.search("the cat", top=1000))
+            await asyncio.sleep(0.001)
+            waits.cancel()
+            assert len(await stays) == 1000
+            with pytest.raises(asyncio.CancelledError):
+                await waits
+
+    with_documents(tmp_path, cancel)

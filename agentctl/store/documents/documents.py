@@ -219,22 +219,19 @@ class Documents:
         return list(zip(documents, found, strict=True)), embedding
 
     async def _read(self, tenant: str, ask: Callable[[DocumentTable], T], empty: T) -> T:
-        """An answer from the tenant's documents; `empty` while there are none."""
-        return await self._on(self._reader, lambda: self._files.readers.ask(tenant, ask, empty), tenant)
+        """An answer from the tenant's documents; `empty` while there are none. Cancelled, it is ended."""
+        try:
+            return await self._on(self._reader, lambda: self._files.readers.ask(tenant, ask, empty))
+        except asyncio.CancelledError:
+            self._files.readers.interrupt(ask)
+            raise
 
     async def _write(self, tenant: str, change: Callable[[DocumentTable], T]) -> T:
         return await self._on(self._writer, lambda: self._files.writers.change(tenant, change))
 
-    async def _on(
-        self, thread: ThreadPoolExecutor, work: Callable[[], T], interrupted: str | None = None
-    ) -> T:
-        """Do a piece of work in a thread; when it is cancelled, a search is ended and a write goes on to its end."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(thread, work)
-        except asyncio.CancelledError:
-            if interrupted is not None:
-                self._files.readers.interrupt(interrupted)
-            raise
+    async def _on(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        """Do a piece of work in a thread; when it is cancelled, what was begun goes on to its end."""
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
 
 
 def _search(

@@ -42,11 +42,13 @@ class _Connections:
         self._folder = folder
         self._checked = checked
         self._open: OrderedDict[str, tuple[DocumentTable, tuple[int, int]]] = OrderedDict()
+        self._under_way: tuple[object, DocumentTable] | None = None
+        """The question that is being answered, and whom it was put to."""
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
     def ask(self, tenant: str, ask: Callable[[DocumentTable], T], empty: T) -> T:
-        """An answer; `empty` where the tenant has nothing yet. Raises StoreError."""
+        """An answer; `empty` where the tenant has nothing yet. `interrupt` knows it by `ask`. Raises StoreError."""
         path = self._path(tenant)
         if tenant not in self._open and not path.exists():
             return empty
@@ -60,11 +62,11 @@ class _Connections:
             create(path, SCHEMA)
         return self._within(tenant, path, change)
 
-    def interrupt(self, tenant: str) -> None:
-        """End the question under way at a tenant's database; from any thread."""
+    def interrupt(self, ask: object) -> None:
+        """End a question, if it is the one under way: another task's goes on. From any thread."""
         with self._lock:
-            if tenant in self._open:
-                self._open[tenant][0].interrupt()
+            if self._under_way is not None and self._under_way[0] is ask:
+                self._under_way[1].interrupt()
 
     def close(self) -> None:
         with self._lock:
@@ -73,6 +75,8 @@ class _Connections:
 
     def _within(self, tenant: str, path: Path, work: Callable[[DocumentTable], T]) -> T:
         table = self._table(tenant, path)
+        with self._lock:
+            self._under_way = work, table
         try:
             with errors(path):
                 return work(table)
@@ -80,6 +84,9 @@ class _Connections:
             # a connection that failed may be left in the midst of something
             self._drop(tenant)
             raise
+        finally:
+            with self._lock:
+                self._under_way = None
 
     def _table(self, tenant: str, path: Path) -> DocumentTable:
         if os.getpid() != self._pid:
