@@ -49,7 +49,14 @@ class Budget:
 
     def begin(self, node: Node) -> int:
         """Count a node run of the root graph and return which visit it is. Raises LimitReached."""
-        visit = self.begin_nested(node, self.visits)
+        # as `begin_nested`, in one go: this is paid for every step
+        if self.nodes >= self.limits.recursion:
+            raise LimitReached("recursion", self.nodes, self.limits.recursion)
+        visit = self.visits.get(node.name, 0) + 1
+        if node.max_visits is not None and visit > node.max_visits:
+            raise LimitReached("max_visits", visit - 1, node.max_visits)
+        self.nodes += 1
+        self.visits[node.name] = visit
         self.step_tokens = self.step_tool_calls = 0
         return visit
 
@@ -161,7 +168,9 @@ class Budget:
     def as_json(self) -> Json:
         """What a checkpoint keeps of it."""
         kept = self._counts()
-        return [*kept, self.offered_calls] if self.offered_calls else kept
+        if self.offered_calls:
+            kept.append(self.offered_calls)
+        return kept
 
     def part_json(self) -> Json:
         """What the tape keeps of a part."""
@@ -182,7 +191,7 @@ class Budget:
             self.nodes,
             [usage.input, usage.output, usage.cached, usage.reasoning],
             # what was paid side by side adds up in any order
-            None if self.cost is None else round(self.cost, 10),
+            self.cost and round(self.cost, 10),
             self.model_calls,
             self.tool_calls,
         ]

@@ -16,9 +16,9 @@ from agentctl.engine.tape import packed
 from agentctl.engine.turn import Turn
 from agentctl.errors import CannotRun, NodeError
 from agentctl.expressions import ExpressionError
-from agentctl.graph.plan import END, Node
+from agentctl.graph.plan import END, Node, SetNode
 from agentctl.json import Json
-from agentctl.nodes.turn import Place, Reference
+from agentctl.nodes.turn import NodeResult, Place, Reference
 from agentctl.state import Write
 from agentctl.store.protocols import Status
 
@@ -126,16 +126,19 @@ class Executor(Steps):
         record: dict[str, Json] = {"kind": "step", "n": turn.step, "node": node.name}
         if visit > 1:
             record["visit"] = visit
-        result = NOTHING
+        result: NodeResult = NOTHING
+        error: NodeError | None
         try:
-            result, error = await self._work(node)
+            # without a coroutine where there is nothing to wait for: it would cost more than the work
+            outcome = self._set(node) if type(node) is SetNode else await self._attempts(node)
         except LimitReached as reached:
             self._meet(reached)
             error = NodeError("limit", str(reached))
             record["err"] = {"node": node.name, **error_record(error)}
             routed: Routed | None = Routed(passage.next, ())
         else:
-            routed, error = self._settle(node, record, result, error)
+            result, failure = (outcome, None) if isinstance(outcome, NodeResult) else (result, outcome)
+            routed, error = self._settle(node, record, result, failure)
         await self._checkpoint(record, routed)
         self._end(node, result, error, routed.node if routed else None)
 

@@ -167,17 +167,35 @@ class _Items:
             await self.turn.effects.pause(pause, 0)
         for index, item in enumerate(self.items):
             names[self.node.item], names["index"] = item, index
+            failed: NodeError | None
             try:
                 found: Json = {field: value(names) for field, value in node.values}
             except ExpressionError as error:
-                self._miss(index, as_node_error(error))
-                continue
-            failed = self._take(index, NodeResult([("", found)]))
+                failed = as_node_error(error)
+            else:
+                failed = self._take(index, NodeResult([("", found)]))
             if failed is not None:
+                self._tell(index, failed)
                 self._miss(index, failed)
             if time.monotonic() - yielded > YIELD_EVERY:
                 await self.turn.effects.pause(pause, 0)
                 yielded = time.monotonic()
+
+    def _tell(self, index: int, error: NodeError) -> None:
+        """Of items that are worked out, only one that fails is an event."""
+        turn, path = self.turn, f"{self.path}[{index}]"
+        turn.events.publish(
+            "step.ended",
+            turn.step,
+            path,
+            node=f"{self.node.name}[{index}]",
+            kind="set",
+            status="error",
+            seconds=0.0,
+            next=None,
+            saved=[],
+            error=error.message,
+        )
 
 
 async def _side_by_side(

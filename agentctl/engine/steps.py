@@ -65,7 +65,6 @@ class Steps:
 
     async def _work(self, node: Node) -> tuple[NodeResult, NodeError | None]:
         """What the node wants written, or its error. Raises LimitReached."""
-        # without a coroutine where there is nothing to wait for: it would cost more than the work
         outcome = self._set(node) if type(node) is SetNode else await self._attempts(node)
         return (outcome, None) if isinstance(outcome, NodeResult) else (NOTHING, outcome)
 
