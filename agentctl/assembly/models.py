@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
 
-from agentctl.errors import AgentctlError, CannotRun
+from agentctl.errors import AgentctlError, CannotRun, ModelError
 from agentctl.expressions import Expression, ExpressionError
 from agentctl.graph.plan import Graph, Model, ModelChoice, ModelGroup, ModelPlan
 from agentctl.messages import ChatRequest, Usage
 from agentctl.models.calling import ModelSettings, ProviderPool, call_model, cost_of
 from agentctl.models.groups import Hearing, ModelAnswer, OnDelta, agreed, first_good, first_up
-from agentctl.models.provider import Checkable, Provider
+from agentctl.models.provider import Checkable, Provider, Warmable
 from agentctl.models.rate import PacedProvider, RateLimit
 from agentctl.nodes.agent import addressed
 from agentctl.retry import Backoff
@@ -29,6 +31,8 @@ class Models:
     providers: ProviderPool
     paced: dict[str, PacedProvider] = field(default_factory=dict)
     """Those with a `rate`, by name; for one event loop."""
+    warming: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """Those that are made ready, or were, by name."""
 
     async def prepare(self, model: Model) -> None:
         """Make its client; of a group, those that can be made. Raises CannotRun when none can, UsageError."""
@@ -41,6 +45,12 @@ class Models:
     async def ask(self, model: Model, request: ChatRequest, hearing: Hearing) -> ModelAnswer:
         """The answer of a model whose choices are made. Raises ModelError, CannotRun."""
         return await _Asking(self, request, hearing).ask(model, hearing.on_delta)
+
+    async def close(self) -> None:
+        """Stop making models ready."""
+        for task in self.warming.values():
+            task.cancel()
+        await asyncio.gather(*self.warming.values(), return_exceptions=True)
 
     def settings(self, model: ModelPlan) -> ModelSettings:
         """The model as its provider is given it. Raises CannotRun for a variable that is not set."""
@@ -89,7 +99,11 @@ class Models:
             raise problems[0]
 
     async def _client(self, model: ModelPlan) -> None:
-        await self.providers.get(self.settings(model))
+        settings = self.settings(model)
+        provider = await self.providers.get(settings)
+        if model.warm and isinstance(provider, Warmable) and model.name not in self.warming:
+            # beside the first steps: who asks before it is ready waits no longer than without it
+            self.warming[model.name] = asyncio.create_task(_warm(provider, settings.model))
 
     async def _check(self, model: ModelPlan) -> None:
         settings = self.settings(model)
@@ -158,3 +172,8 @@ class _Asking:
             on_retry=self.hearing.on_retry,
         )
         return ModelAnswer.of(reply, model.reference, cost_of(reply.usage, settings.price))
+
+
+async def _warm(provider: Warmable, model: str) -> None:
+    with suppress(ModelError, CannotRun):  # the first call meets the same, and tells it with its retries
+        await provider.warm(model)

@@ -167,6 +167,7 @@ class LiveWorld:
 
     async def close(self) -> None:
         """End the workers and commands, hang up, and close memo and breakers."""
+        await self._models.close()
         await self._workers.close()
         await self._in_process.close()
         await self._commands.close()

@@ -264,6 +264,7 @@ class _Compiler:
             extra=spec.extra or {},
             requests_a_minute=(spec.rate.requests or None) if spec.rate else None,
             tokens_a_minute=(spec.rate.tokens or None) if spec.rate else None,
+            warm=bool(spec.warm),
         )
 
     def _folder(self, keys: Keys) -> Path:

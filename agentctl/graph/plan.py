@@ -40,6 +40,8 @@ class ModelPlan:
     extra: Mapping[str, Json] = field(default_factory=dict)
     requests_a_minute: int | None = None
     tokens_a_minute: int | None = None
+    warm: bool = False
+    """Whether it is made ready before the first step."""
 
     @property
     def reference(self) -> str:

@@ -12,7 +12,7 @@ from agentctl.spec.finding import Keys
 _TOP = {
     "experiments": "experiments",
 }
-_OF_MODELS = ("warm", "keep_raw")
+_OF_MODELS = ("keep_raw",)
 
 
 def refuse_unsupported(document: Document) -> None:

@@ -34,6 +34,9 @@ class LocalProvider:
     def check(self, model: str) -> None:
         model_file(model)
 
+    async def warm(self, model: str) -> None:
+        self._worker(model_file(model))
+
     async def chat(self, request: ChatRequest, on_delta: Callable[[str], None]) -> ChatReply:
         path = model_file(request.model)
         dialogue = Dialogue(request)

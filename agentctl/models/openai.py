@@ -52,6 +52,12 @@ class OpenAIProvider:
                     on_delta(text)
         return assembly.reply()
 
+    async def warm(self, model: str) -> None:
+        client = await self._client()
+        with _faults(str(client.base_url)):
+            # the cheapest question there is: what it leaves is an open connection
+            await client.models.list(extra_headers=_headers(client))
+
     async def embed(
         self, model: str, texts: Sequence[str], extra: Mapping[str, Json]
     ) -> tuple[list[Sequence[float]], Usage]:

@@ -50,6 +50,15 @@ class Checkable(Protocol):
         ...
 
 
+@runtime_checkable
+class Warmable(Protocol):
+    """A provider that can be made ready before it is asked."""
+
+    async def warm(self, model: str) -> None:
+        """Open the connection, or load the model. Raises ModelError, CannotRun."""
+        ...
+
+
 class ProviderFactory(Protocol):
     """What an entry point holds: usually the provider's class."""
 

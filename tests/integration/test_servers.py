@@ -21,7 +21,7 @@ output: [greeting]
 env: {{THE_KEY: {{secret: true}}}}
 state: {{who: string, greeting: string}}
 models:
-  default: {{model: openai/far, base_url: "{url}", api_key: "{key}", timeout: 20s, retry: {{attempts: 2}}}}
+  default: {{model: openai/far, base_url: "{url}", api_key: "{key}", {more}timeout: 20s, retry: {{attempts: 2}}}}
 start: greet
 nodes:
   greet:
@@ -45,8 +45,15 @@ class Far(BaseHTTPRequestHandler):
     behaviours: ClassVar[list[str]] = []
     requests: ClassVar[list[dict[str, Any]]] = []
     keys: ClassVar[list[str | None]] = []
+    looked: ClassVar[list[str]] = []
+    """What was only looked at."""
 
     def log_message(self, format: str, *args: object) -> None: ...
+
+    def do_GET(self) -> None:
+        self.looked.append(self.path)
+        self._begin(200, "application/json")
+        self.wfile.write(b'{"object": "list", "data": []}')
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -100,14 +107,16 @@ def server() -> Iterator[str]:
     far = ThreadingHTTPServer(("127.0.0.1", 0), Far)
     thread = threading.Thread(target=far.serve_forever, daemon=True)
     thread.start()
-    Far.requests, Far.keys = [], []
+    Far.requests, Far.keys, Far.looked = [], [], []
     yield f"http://127.0.0.1:{far.server_port}/v1"
     far.shutdown()
     far.server_close()
 
 
-def run(folder: Path, url: str, key: str = "a-key", **env: str) -> subprocess.CompletedProcess[str]:
-    (folder / "graph.yaml").write_text(GRAPH.format(url=url, key=key))
+def run(
+    folder: Path, url: str, key: str = "a-key", more: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "graph.yaml").write_text(GRAPH.format(url=url, key=key, more=more))
     command = [sys.executable, "-m", "agentctl", "run", "graph.yaml", "-i", "who=Ada", "--json"]
     clean = {"PATH": "/usr/bin:/bin", "HOME": str(folder), **env}
     return subprocess.run(
@@ -178,3 +187,12 @@ def test_a_secret_reaches_the_server_and_nothing_else(tmp_path: Path, server: st
     assert "very-secret" not in done.stdout + done.stderr
     stored = b"".join(path.read_bytes() for path in (tmp_path / ".agentctl").rglob("*") if path.is_file())
     assert b"very-secret" not in stored
+
+
+@pytest.mark.parametrize(("more", "looked"), [("", []), ("warm: true, ", ["/v1/models"])])
+def test_a_warm_model_is_connected_to_before_it_is_asked(
+    tmp_path: Path, server: str, more: str, looked: list[str]
+) -> None:
+    Far.behaviours = ["fine"]
+    done = run(tmp_path, server, more=more)
+    assert (done.returncode, Far.looked) == (0, looked)

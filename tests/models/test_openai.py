@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from agentctl.errors import CannotRun, ModelError
-from agentctl.messages import ChatRequest, Message, ToolCall, ToolOffer, Usage
+from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall, ToolOffer, Usage
 from agentctl.models.openai import OpenAIProvider
 from agentctl.models.openai_format import is_strict, request_body
 from agentctl.models.openai_stream import Assembly
@@ -341,3 +343,54 @@ def test_a_half_stream_never_becomes_a_reply() -> None:
     assembly.add({"choices": [{"delta": {"content": "half"}}]})
     with pytest.raises(ModelError):
         assembly.reply()
+
+
+def test_a_warm_provider_answers_over_the_connection_that_it_opened() -> None:
+    connections: list[tuple[str, int]] = []
+    paths: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+        def do_GET(self) -> None:
+            self._answer(b'{"object": "list", "data": []}', "application/json")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            said = (chunk(content="Hello"), chunk("stop"), DONE)
+            body = "".join(f"data: {each}\n\n" for each in said)
+            self._answer(body.encode(), "text/event-stream")
+
+        def _answer(self, body: bytes, kind: str) -> None:
+            connections.append(self.client_address)
+            paths.append(f"{self.command} {self.path}")
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        provider = at(f"http://127.0.0.1:{server.server_port}/v1")
+
+        async def warmed() -> ChatReply:
+            await provider.warm("m")
+            reply = await provider.chat(ChatRequest("m", (Message("user", "Hi"),)), lambda text: None)
+            await provider.close()
+            return reply
+
+        reply = asyncio.run(warmed())
+        server.shutdown()
+    assert reply.text == "Hello"
+    assert paths == ["GET /v1/models", "POST /v1/chat/completions"]
+    assert connections[0] == connections[1]
+
+
+def test_what_cannot_be_warmed_says_why(raw_server: RawServer) -> None:
+    raw_server.answers = [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"]
+    with pytest.raises(ModelError) as raised:
+        asyncio.run(at(raw_server.url).warm("m"))
+    assert raised.value.error_class == "refused"
