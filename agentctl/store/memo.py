@@ -217,11 +217,14 @@ class DiskMemo:
     async def _recover(self, error: StoreError) -> None:
         """Say what failed, and begin anew: with the same files, or without them when they are damaged."""
         self._on_trouble(error)
-        self._table.close()
         self._detailed.clear()
-        if isinstance(error, DamagedStore):
-            async with self._lock.held():
-                shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._table.close()
+            if isinstance(error, DamagedStore):
+                async with self._lock.held():
+                    shutil.rmtree(self._folder, ignore_errors=True)
+        except StoreError as other:
+            self._on_trouble(other)  # what cannot be mended is met again by the next call
 
 
 def _warn(error: StoreError) -> None:

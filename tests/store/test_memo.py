@@ -16,6 +16,7 @@ import pytest
 from agentctl.errors import UsageError
 from agentctl.store.clock import Moment
 from agentctl.store.folder import MEMO_SIZE, memo_size, open_memo
+from agentctl.store.locks import FileLock
 from agentctl.store.memo import DiskMemo
 from agentctl.store.protocols import MemoEntry
 from agentctl.store.remembered import RememberedCalls
@@ -101,6 +102,27 @@ def test_a_store_that_cannot_be_locked_stops_no_call(tmp_path: Path) -> None:
         async with memo.leading("k", 5.0):
             pass
         assert "memo.calls.lock" in str(troubles[0])
+        await memo.close()
+
+    run(work())
+
+
+def test_a_damaged_memo_that_another_process_has_locked_stops_no_call(tmp_path: Path) -> None:
+    async def work() -> None:
+        troubles: list[Exception] = []
+        first = DiskMemo(tmp_path, size_limit=10**7)
+        await first.put("k", MemoEntry("v", time.time(), 0.1), max_age=None)
+        await first.close()
+        (tmp_path / "memo" / "cache.db").write_bytes(b"no database" * 1000)
+        memo = DiskMemo(tmp_path, size_limit=10**7, on_trouble=troubles.append, patience=0.01)
+        holder = FileLock(tmp_path / "memo.lock")
+        with holder.held_sync():
+            assert await memo.get("k") is None
+            await memo.put("k", MemoEntry("v", time.time(), 0.1), max_age=None)
+        assert any("locked" in str(trouble) for trouble in troubles)
+        assert await memo.get("k") is None
+        await memo.put("k", MemoEntry("w", time.time(), 0.1), max_age=None)
+        assert (await memo.get("k") or MemoEntry("", 0, 0)).value == "w", "it is begun anew once it can be"
         await memo.close()
 
     run(work())
