@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote, quote_plus
 
 from agentctl.json import Json
 
@@ -11,12 +14,15 @@ SHORTEST = 8
 
 
 class Mask:
-    """Puts `***` in the place of secrets, wherever they stand in plain data."""
+    """Puts `***` in the place of secrets, wherever they stand in plain data.
+
+    A secret is known as it is, a line of it, and as JSON, an address or Base64 spell it; in no other disguise.
+    """
 
     def __init__(self, secrets: Sequence[str]) -> None:
+        found = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
         # the longest first: one secret may be a part of another
-        long = {secret for secret in secrets if len(secret) >= SHORTEST}
-        self._secrets = sorted(long, key=len, reverse=True)
+        self._secrets = sorted((form for form in found if len(form) >= SHORTEST), key=len, reverse=True)
 
     def __call__(self, value: Json) -> Json:
         return self._masked(value) if self._secrets else value
@@ -26,8 +32,29 @@ class Mask:
             for secret in self._secrets:
                 value = value.replace(secret, "***")
             return value
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {self._masked(key): self._masked(item) for key, item in value.items()}
-        if isinstance(value, list):
+        if isinstance(value, Sequence):  # a tuple, too: the calls of a reply are one
             return [self._masked(item) for item in value]
         return value
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret is spelled where it is quoted."""
+    yield secret
+    yield from secret.splitlines()  # a key of several lines is printed line by line
+    for is_ascii in (True, False):
+        yield json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+    yield quote(secret, safe="", errors="replace")
+    yield quote(secret, errors="replace")
+    yield quote_plus(secret, errors="replace")
+    data = secret.encode(errors="replace")
+    for before in range(3):
+        # what stands before it, as a name does in a header of basic authentication, moves all that follows
+        spelled = base64.b64encode(bytes(before) + data).decode()
+        whole = spelled[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
+        yield whole
+        yield whole.translate(_FOR_ADDRESSES)
+
+
+_FOR_ADDRESSES = str.maketrans("+/", "-_")
