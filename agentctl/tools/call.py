@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from agentctl.concurrency import SingleFlight
@@ -93,10 +94,12 @@ class ToolCaller:
         code_files: Callable[[ToolPlan], Mapping[str, str]] = lambda tool: {},
         *,
         breakers: ToolBreakers | None = None,
+        store: Path | None = None,
     ) -> None:
         """`env` are the variables of the file, of which tools use some; `secret` keeps their values out of keys.
 
-        `mask` takes secrets out of what is remembered; `code_files` gives the digests of the files of a tool's code.
+        `mask` takes secrets out of what is remembered; `code_files` gives the digests of the files of a tool's code;
+        `store` is agentctl's own folder, of which no tool sees anything.
         """
         self._work = work
         self._memo = memo
@@ -105,7 +108,7 @@ class ToolCaller:
         self._env = env or {}
         self._mask = mask
         self._code_files = code_files
-        self._granted = GrantedFiles()
+        self._granted = GrantedFiles(store)
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
         self._scopes: dict[tuple[object, ...], tuple[ToolPlan, Scope]] = {}
         """By the tool itself, its code and tenant: two files may each have one of that name."""
@@ -118,7 +121,9 @@ class ToolCaller:
         if self._memo is None:
             return Answered(await self._run(call), missed={"off": "memo"})
         sandbox = call.tool.sandbox
-        files = await self._granted.digest(sandbox.read) if sandbox is not None and sandbox.read else ""
+        # what it may write it may read
+        granted = (*sandbox.read, *sandbox.write) if sandbox is not None else ()
+        files = await self._granted.digest(granted) if granted else ""
         if files is None:
             return Answered(await self._run(call), missed={"off": "files"})
         key = self._key(call, files)

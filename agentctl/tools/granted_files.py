@@ -1,4 +1,4 @@
-"""What the files hold that a sandboxed tool may read: its answer may depend on them."""
+"""What the files hold that a sandboxed tool may look at: its answer may depend on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ Signature = tuple[int, int, int, int]
 class GrantedFiles:
     """Digests of files and folders. What was hashed once is only looked at again, while it keeps size and times."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Path | None = None) -> None:
+        """`store` is agentctl's own folder, of which no tool sees anything."""
+        self._store = None if store is None else Path(os.path.realpath(store))
         self._known: dict[Path, tuple[Signature, str]] = {}
 
     async def digest(self, paths: Sequence[Path]) -> str | None:
@@ -36,12 +38,14 @@ class GrantedFiles:
         room = MOST_BYTES
         try:
             for number, path in enumerate(paths):
-                for file in _files(path):
+                for file in _files(path, self._store):
                     seen = file.stat()
-                    room -= seen.st_size
-                    if len(found) >= MOST_FILES or room < 0 or not stat.S_ISREG(seen.st_mode):
+                    is_folder = stat.S_ISDIR(seen.st_mode)
+                    room -= 0 if is_folder else seen.st_size
+                    if len(found) >= MOST_FILES or room < 0 or not (is_folder or stat.S_ISREG(seen.st_mode)):
                         return None
-                    found.append([str(number), str(file.relative_to(path)), self._hash(file, seen)])
+                    said = _lead(file) if is_folder else self._hash(file, seen)
+                    found.append([str(number), str(file.relative_to(path)), said])
         except OSError:
             return None
         return digest(found)
@@ -58,15 +62,22 @@ class GrantedFiles:
         return hashed
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The file, or all files below the folder in the order of their names; of what is not there, nothing."""
+def _lead(folder: Path) -> str:
+    """Where a link to a folder leads: what is there counts where it stands, and beyond the grant it is not there."""
+    return os.readlink(folder) if folder.is_symlink() else ""
+
+
+def _files(path: Path, hidden: Path | None) -> Iterator[Path]:
+    """The file, or all that is below the folder in the order of the names; of what is not there, nothing."""
     if not path.is_dir():
         if path.exists():
             yield path
         return
     for folder, folders, names in os.walk(path):
+        if hidden is not None and hidden.name in folders and Path(os.path.realpath(folder)) == hidden.parent:
+            folders.remove(hidden.name)
         folders.sort()
-        for name in sorted(names):
+        for name in (*folders, *sorted(names)):
             file = Path(folder, name)
             if file.exists():  # a link may lead nowhere
                 yield file

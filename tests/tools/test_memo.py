@@ -141,6 +141,17 @@ def _new_granted_file(folder: Path, tool: ToolPlan) -> ToolPlan:
     return tool
 
 
+def _link_to_another_folder(folder: Path, tool: ToolPlan) -> ToolPlan:
+    (folder / "data" / "current").unlink()
+    (folder / "data" / "current").symlink_to("v2")
+    return tool
+
+
+def _file_that_it_may_write(folder: Path, tool: ToolPlan) -> ToolPlan:
+    (folder / "out" / "seen.csv").write_text("changed")
+    return tool
+
+
 def _memory(folder: Path, tool: ToolPlan) -> ToolPlan:
     assert tool.sandbox is not None
     return dataclasses.replace(tool, sandbox=dataclasses.replace(tool.sandbox, memory=1024))
@@ -168,6 +179,8 @@ def _served_by(version: str) -> Change:
         (_same, _same, True),
         (_same, _granted_file, False),
         (_same, _new_granted_file, False),
+        (_same, _link_to_another_folder, False),
+        (_same, _file_that_it_may_write, False),
         (_same, _memory, False),
         (_served_by("one"), _served_by("one"), True),
         (_served_by("one"), _served_by("two"), False),
@@ -180,10 +193,11 @@ def test_a_changed_sandbox_granted_file_or_server_is_a_miss(
         counting = Counting()
         counting.go.set()
         memo = MemoryMemo()
-        (tmp_path / "data").mkdir()
-        (tmp_path / "data" / "a.csv").write_text("a")
+        for name in ("data", "data/v1", "data/v2", "out"):
+            (tmp_path / name).mkdir()
         (tmp_path / "data" / "b.csv").write_text("b")
-        tool = tool_of(tmp_path, f"{PURE}, sandbox: {{files: {{read: [data]}}}}")
+        (tmp_path / "data" / "current").symlink_to("v1")
+        tool = tool_of(tmp_path, f"{PURE}, sandbox: {{files: {{read: [data], write: [out]}}}}")
         await ToolCaller(counting, memo, b"secret").call(call_of(before(tmp_path, tool), {"n": 1}))
         changed = change(tmp_path, tool)
         answer = await ToolCaller(counting, memo, b"secret").call(call_of(changed, {"n": 1}))
@@ -202,6 +216,9 @@ def test_granted_files_that_cannot_be_compared_are_told_from_all_others(tmp_path
         assert one == await files.digest([tmp_path])
         assert one != await files.digest([tmp_path / "a"])
         assert await files.digest([tmp_path / "gone"]) == await files.digest([tmp_path / "too"])
+        (tmp_path / "empty").mkdir()
+        assert one != await files.digest([tmp_path])
+        (tmp_path / "empty").rmdir()
         os.utime(tmp_path / "a", (1, 1))
         assert await files.digest([tmp_path]) == one  # names and bytes count, times do not
         os.mkfifo(tmp_path / "pipe")
