@@ -11,11 +11,15 @@ from dataclasses import dataclass
 
 from agentctl.json import Json, decode, encode
 from agentctl.tools.command_starter import CommandStarter
+from agentctl.tools.ends import Ends
 
 _TAIL = 8192
 """Bytes kept of what it wrote to stderr last."""
 _PATIENCE = 1.0
 """Seconds in which a keeper that is told to must have ended everything."""
+_PIECE = 65536
+_MOST_PIECES = 64
+"""Of what may be left in a pipe, whose size a program can raise to more than one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +60,11 @@ class CommandProcess:
         self._gone = asyncio.Event()
         self._reads: dict[int, bool] = {}
         """What is read from, and whether its end is the end of the command."""
-        given = _file_of(encode(order))
-        pipes = [os.pipe() for _ in range(4)]
-        (self._out, out), (self._err, err), (self._told, report), (control, self._control) = pipes
-        try:
+        with Ends() as ends:
+            given = ends.lent(_file_of(encode(order)))
+            (self._out, out), (self._err, err), (self._told, report) = (ends.reading() for _ in range(3))
+            self._control, control = ends.writing()
             starter.hand((given, out, err, report, control))
-        except OSError:
-            for end in (self._out, self._err, self._told, self._control):
-                os.close(end)
-            raise
-        finally:
-            for end in (given, out, err, report, control):
-                os.close(end)
         for end in (self._out, self._err, self._told):
             os.set_blocking(end, False)
             self._reads[end] = end == self._told
@@ -81,9 +78,12 @@ class CommandProcess:
     async def ended(self) -> Ended:
         """How it ended, when nothing of it is left. Raises TooMuch."""
         await self._over
-        # whatever of it lives on, of another user perhaps, is not waited for
         for end in (self._out, self._err):
-            self._read(end)
+            for _ in range(
+                _MOST_PIECES
+            ):  # whatever of it lives on, of another user perhaps, is not waited for
+                if not self._read(end):
+                    break
         if len(self._stdout) > self._most:
             raise TooMuch
         report = self._reported()
@@ -139,25 +139,26 @@ class CommandProcess:
             report |= decode(line)
         return report
 
-    def _read(self, end: int) -> None:
-        """Take in what is there now."""
-        while end in self._reads:
-            try:
-                data = os.read(end, 65536)
-            except BlockingIOError:
-                return
-            if not data:
+    def _read(self, end: int) -> bool:
+        """Take in one piece of what is there: a flood must not hold everything up. Whether there was one."""
+        if end not in self._reads:
+            return False
+        try:
+            data = os.read(end, _PIECE)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._close(end)
+        elif end == self._told:
+            self._report += data
+        elif end == self._err:
+            self._stderr = (self._stderr + data)[-_TAIL:]
+        else:
+            self._stdout += data
+            if len(self._stdout) > self._most:
                 self._close(end)
-            elif end == self._told:
-                self._report += data
-            elif end == self._err:
-                self._stderr = (self._stderr + data)[-_TAIL:]
-            else:
-                self._stdout += data
-                if len(self._stdout) > self._most:
-                    self._close(end)
-                    self._finish()
-                return  # one piece at a time: a flood must not hold everything up
+                self._finish()
+        return bool(data)
 
     def _close(self, end: int) -> None:
         if self._reads.pop(end):

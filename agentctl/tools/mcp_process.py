@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from agentctl.json import Json, decode
+from agentctl.tools.ends import Ends
 from agentctl.tools.kept import KeptProcess, signal_name
 
 _MAIN = f"""
@@ -33,21 +34,14 @@ class ServerProcess:
         self, program: str, words: Sequence[str], env: Mapping[str, str], folder: Path, longest: int
     ) -> None:
         """Start it in `folder`; no line of it may have more than `longest` bytes. Raises OSError."""
-        pipes = [os.pipe() for _ in range(4)]
-        (given, self._in), (self._out, out), (self._err, err), (self._told, report) = pipes
-        # -I: the environment is the server's, and nothing in it is for the keeper's Python
-        command = [sys.executable, "-I", "-S", "-c", _MAIN, str(given), str(report), program, *words]
-        try:
+        with Ends() as ends:
+            self._in, given = ends.writing()
+            (self._out, out), (self._err, err), (self._told, report) = (ends.reading() for _ in range(3))
+            # -I: the environment is the server's, and nothing in it is for the keeper's Python
+            command = [sys.executable, "-I", "-S", "-c", _MAIN, str(given), str(report), program, *words]
             self._process = KeptProcess(
                 command, folder, stdout=out, stderr=err, pass_fds=(given, report), env=env
             )
-        except OSError:
-            for end in (self._in, self._out, self._err, self._told):
-                os.close(end)
-            raise
-        finally:
-            for end in (given, out, err, report):
-                os.close(end)
         self._longest = longest
         self.lines = asyncio.StreamReader(limit=longest)
         """What it writes to stdout."""

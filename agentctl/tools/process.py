@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agentctl.json import Json, encode
+from agentctl.tools.ends import Ends
 from agentctl.tools.kept import KeptProcess, isolation, signal_name
 
 _MAIN = f"""
@@ -57,25 +58,15 @@ class WorkerProcess:
         `program` is what its interpreter runs. It is cut off when one call prints more than `most_output` bytes.
         `private` is removed when it is gone.
         """
-        self._ours, theirs = socket.socketpair()
-        self._output, printed = os.pipe()
-        os.set_blocking(self._output, False)
-        try:
+        with Ends() as ends:
+            self._output, printed = ends.reading()
+            channel, theirs = ends.talking()
+            command = [sys.executable, isolation(), "-c", program, str(theirs), encode(order).decode()]
             self._process = KeptProcess(
-                [sys.executable, isolation(), "-c", program, str(theirs.fileno()), encode(order).decode()],
-                folder,
-                stdout=printed,
-                stderr=printed,
-                pass_fds=(theirs.fileno(),),
-                env=env,
+                command, folder, stdout=printed, stderr=printed, pass_fds=(theirs,), env=env
             )
-        except OSError:
-            self._ours.close()
-            os.close(self._output)
-            raise
-        finally:
-            theirs.close()
-            os.close(printed)
+        self._ours = socket.socket(fileno=channel)
+        os.set_blocking(self._output, False)
         self.on_output = on_output
         self.on_refusal: Callable[[bytes], None] | None = None
         """Given what a sandbox refused."""

@@ -19,6 +19,8 @@ from agentctl.errors import ToolError
 from agentctl.graph.plan import CommandWork, ToolPlan
 from agentctl.tools.call import ToolCaller
 from agentctl.tools.command import CommandTools
+from agentctl.tools.command_process import CommandProcess, Ended
+from agentctl.tools.command_starter import CommandStarter
 from tests.tools.kinds import SECRET, call_of, mask, tool_of
 from tests.tools.processes import processes_in
 
@@ -269,6 +271,27 @@ def test_a_child_that_holds_the_output_open_is_not_waited_for(folder: Path) -> N
     began = time.monotonic()
     assert ran(folder, ["sh", "-c", "sleep 600 & echo done"]) == "done"
     assert time.monotonic() - began < 5
+
+
+def test_what_a_program_left_in_a_widened_pipe_is_read_to_its_end(folder: Path) -> None:
+    """Where nobody had time to read before it ended, as on a busy machine."""
+    code = "import fcntl, os; fcntl.fcntl(1, 1031, 1 << 20); os.write(1, b'x' * 300_000); open('done', 'w')"
+    starter = CommandStarter()
+    words = python("-c", code)
+    order = {"program": sys.executable, "words": words, "env": dict(os.environ), "folder": str(folder)}
+
+    async def ended() -> Ended:
+        running = CommandProcess(starter, order, 1_000_000)
+        while not (folder / "done").exists():
+            time.sleep(0.01)  # the loop is held up, so that nothing is read
+        time.sleep(0.3)
+        try:
+            return await running.ended()
+        finally:
+            await running.end()
+            starter.close()
+
+    assert len(asyncio.run(ended()).stdout) == 300_000
 
 
 def until(happens: Callable[[], bool]) -> Callable[[], Any]:
