@@ -74,18 +74,18 @@ class LiveWorld:
         self._graph = graph
         self._names = {"env": dict(env)}
         self._models = Models(graph, env, providers)
-        self._workers = WorkerPool()
+        self._workers = WorkerPool(store=folder)
         self._in_process = InProcessTools()
         mask = Mask(secrets)
         self._breakers = None if breakers is None else ToolBreakers(breakers, self._breaker_key)
         self._http = HttpTools(env, mask)
-        self._commands = CommandTools(env, mask, isolate=sandboxed)
+        self._commands = CommandTools(env, mask, isolate=sandboxed, store=folder)
         self._sandboxed = sandboxed
         self.stores = Stores(folder, providers, self._models.settings)
         self._store_tools = StoreTools(self.stores.get)
         self._mcp = McpTools(env, mask)
         self._caller = ToolCaller(
-            self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers
+            self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers, store=folder
         )
         self._memo = memo
         self._secret = secret

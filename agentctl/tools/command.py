@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from agentctl.errors import ToolError
@@ -45,16 +46,25 @@ class _Run(NamedTuple):
 class CommandTools:
     """Runs the programs of command tools. `mask` takes secrets out of what is quoted of them. For one event loop."""
 
-    def __init__(self, env: Mapping[str, str], mask: Callable[[Json], Json], *, isolate: bool = True) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        mask: Callable[[Json], Json],
+        *,
+        isolate: bool = True,
+        store: Path | None = None,
+    ) -> None:
         """`env` are the variables of the file: a program is given all of them.
 
-        Without `isolate` a tool with a `sandbox` is bounded by its limits only: the profile `process`.
+        `store` is agentctl's own folder, which no isolated program sees. Without `isolate` a tool with a
+        `sandbox` is bounded by its limits only: the profile `process`.
         """
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._declared = dict(env)
         self._env = {"PATH": os.defpath, **kept, **env}
         self._mask = mask
         self._isolate = isolate
+        self._store = store
         self._starter = CommandStarter()
         self._grants: dict[SandboxPlan, Grants] = {}
         self._running: set[CommandProcess] = set()
@@ -155,7 +165,7 @@ class CommandTools:
         """What it grants, its links resolved when first asked. Raises ToolError."""
         grants = self._grants.get(sandbox)
         if grants is None:
-            grants = self._grants[sandbox] = Grants.resolve(sandbox)
+            grants = self._grants[sandbox] = Grants.resolve(sandbox, self._store)
         grants.check()
         return grants
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from agentctl.errors import ToolError
@@ -37,7 +38,10 @@ class WorkerPool:
         start_timeout: float = START_TIMEOUT,
         env: Mapping[str, str] | None = None,
         on_output: Callable[[str], None] | None = None,
+        store: Path | None = None,
     ) -> None:
+        """`store` is agentctl's own folder, which no sandboxed tool sees."""
+        self._store = store
         self._max_idle = max_idle
         self._start_timeout = start_timeout
         self._env = env
@@ -100,7 +104,7 @@ class WorkerPool:
     def prepare(self, sandbox: SandboxPlan) -> None:
         """Resolve the links of what a sandbox grants, before anything runs that could plant others."""
         with suppress(ToolError):  # what is not there yet, a call finds or says
-            self._grants.setdefault(sandbox, Grants.resolve(sandbox))
+            self._grants.setdefault(sandbox, Grants.resolve(sandbox, self._store))
 
     async def close(self) -> None:
         """End every worker. Idle ones run their atexit handlers; calls under way fail."""
@@ -117,7 +121,7 @@ class WorkerPool:
             return spec
         grants = self._grants.get(spec.sandbox)
         if grants is None:
-            grants = self._grants[spec.sandbox] = Grants.resolve(spec.sandbox)
+            grants = self._grants[spec.sandbox] = Grants.resolve(spec.sandbox, self._store)
         grants.check()
         stats = [os.stat(real) for _, real in (*grants.read, *grants.write)]
         return replace(spec, granted=tuple((each.st_dev, each.st_ino) for each in stats))

@@ -5,8 +5,8 @@ namespace), `settle` in a root in which only what is granted is there, `lock` th
 when the machine does not give what it is for: whoever asked for it must not go on.
 
 An order has `network` (bool), `memory` and `private` (bytes), `threads`, `files` (open ones), `file_size`, `mounts`
-(`[real path, "read" | "write" | "device"]`, the outer ones first), `links` (`[place, real path]`), `base` (any folder)
-and `filter` (base64).
+(`[real path, "read" | "write" | "device" | "hidden"]`, the outer ones first; what is hidden is an empty folder), `links`
+(`[place, real path]`), `base` (any folder) and `filter` (base64).
 """
 
 from __future__ import annotations
@@ -127,8 +127,12 @@ def _map_for_root(told: int, tell: int) -> int:
 
 def _enter_root(order: Json) -> None:
     kernel.keep_mounts_inside()
-    mounts = []
+    mounts: list[tuple[str, bool, int]] = []
+    hidden = [path for path, access in order["mounts"] if access == "hidden"]
     for path, access in order["mounts"]:
+        if access == "hidden":
+            mounts.append((path, True, -1))
+            continue
         handle = kernel.open_real(path)
         mounts.append((path, os.path.isdir(path), kernel.copy_of_mount(handle, _attributes(access))))
         os.close(handle)
@@ -136,6 +140,11 @@ def _enter_root(order: Json) -> None:
     kernel.mount_tmpfs(root, flags=kernel.NOSUID | kernel.NODEV, options=f"mode=0755,size={_TINY}")
     for path, is_folder, mount in mounts:
         _make_place(root + path, is_folder=is_folder)
+        if mount < 0:
+            kernel.mount_tmpfs(
+                root + path, flags=kernel.NOSUID | kernel.NODEV, options=f"mode=0755,size={_TINY}"
+            )
+            continue
         kernel.attach_mount(mount, root + path)
         os.close(mount)
     for place, real in order["links"]:
@@ -144,7 +153,8 @@ def _enter_root(order: Json) -> None:
     bounds = f"mode=0700,size={order['private']},nr_inodes={_INODES}"
     kernel.mount_tmpfs(root + PRIVATE, flags=kernel.NOSUID | kernel.NODEV | kernel.NOEXEC, options=bounds)
     kernel.enter_root(root)
-    kernel.remount_read_only("/")  # it holds names only
+    for place in ("/", *hidden):  # they hold names only
+        kernel.remount_read_only(place)
     os.chdir(PRIVATE)
 
 
@@ -183,5 +193,6 @@ def _rights(order: Json) -> dict[str, int]:
             "read": read,
             "write": read | kernel.CHANGE,
             "device": kernel.READ_FILE | kernel.WRITE_FILE,
+            "hidden": kernel.READ_DIR,
         }[access]
     return rights

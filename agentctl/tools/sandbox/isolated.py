@@ -42,11 +42,14 @@ class Grants:
 
     read: tuple[tuple[str, str], ...]
     write: tuple[tuple[str, str], ...]
+    hidden: str | None = None
+    """The real path of a folder that nothing grants, and that is empty where it lies in one that is granted."""
 
     @classmethod
-    def resolve(cls, sandbox: SandboxPlan) -> Grants:
-        """Raises ToolError for a path that is not there."""
-        return cls(_resolved(sandbox.read, "read"), _resolved(sandbox.write, "write"))
+    def resolve(cls, sandbox: SandboxPlan, store: Path | None = None) -> Grants:
+        """`store` is agentctl's own folder, which is hidden. Raises ToolError for a path that cannot be granted."""
+        hidden = None if store is None else os.path.realpath(store)
+        return cls(_resolved(sandbox.read, "read", hidden), _resolved(sandbox.write, "write", hidden), hidden)
 
     def check(self) -> None:
         """Raises ToolError where a path has become something else since."""
@@ -106,13 +109,15 @@ def isolated_order(
 
     network = sandbox.network
     data = [seccomp_filter(network=network), _PASSWD, _GROUP]
+    places = _places(grants, program)
+    hidden = list(_hidden(grants, places))
     setup = [
         *_flags(network=network),
         *_system(network=network),
         *_tmp(limits.memory),
-        *_grants(grants, program),
+        *_granted(places, hidden),
         *("--dir", str(folder), "--chdir", str(folder)),
-        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *(word for place in (*hidden, "/dev", "/") for word in ("--remount-ro", place)),
         *("--seccomp", str(_DATA), "--json-status-fd", str(_STATUS), "--block-fd", str(_BLOCK)),
     ]
     return {
@@ -166,7 +171,8 @@ def _tmp(size: int) -> Iterator[str]:
     yield from ("--dir", HOME)
 
 
-def _grants(grants: Grants, program: str) -> Iterator[str]:
+def _places(grants: Grants, program: str) -> dict[str, tuple[str, str]]:
+    """What is bound at each place, and how."""
     flags = dict.fromkeys((real for _, real in grants.read), "--ro-bind")
     flags |= dict.fromkeys((real for _, real in grants.write), "--bind")
     places = {real: (flag, real) for real, flag in flags.items()}
@@ -176,17 +182,36 @@ def _grants(grants: Grants, program: str) -> Iterator[str]:
             places.setdefault(place, (flags[real], real))
     if not _in_system(program):
         places.setdefault(program, ("--ro-bind", os.path.realpath(program)))
+    return places
+
+
+def _hidden(grants: Grants, places: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Wherever the hidden folder would be seen."""
+    if grants.hidden is None or not os.path.isdir(grants.hidden):
+        return
+    for place, real in (
+        *((place, real) for place, (_, real) in places.items()),
+        *zip(_SYSTEM, _SYSTEM, strict=True),
+    ):
+        if grants.hidden.startswith(f"{real}/"):
+            yield place + grants.hidden.removeprefix(real)
+
+
+def _granted(places: Mapping[str, tuple[str, str]], hidden: list[str]) -> Iterator[str]:
     # what lies within another comes after it, and would be hidden by it otherwise
-    for place in sorted(places):
-        flag, real = places[place]
-        yield from (flag, real, place)
+    for place in sorted({*places, *hidden}):
+        if place in hidden:
+            yield from ("--size", "4096", "--tmpfs", place)
+        else:
+            flag, real = places[place]
+            yield from (flag, real, place)
 
 
 def _in_system(path: str) -> bool:
     return any(path.startswith(f"{place}/") for place in _SYSTEM)
 
 
-def _resolved(paths: tuple[Path, ...], verb: str) -> tuple[tuple[str, str], ...]:
+def _resolved(paths: tuple[Path, ...], verb: str, hidden: str | None) -> tuple[tuple[str, str], ...]:
     found = []
     for path in paths:
         real = os.path.realpath(path)
@@ -200,6 +225,13 @@ def _resolved(paths: tuple[Path, ...], verb: str) -> tuple[tuple[str, str], ...]
         if real == "/":
             raise ToolError(
                 "tool_unavailable", f"`{path}` grants everything: no sandbox is left of it", retryable=False
+            )
+        if hidden is not None and f"{real}/".startswith(f"{hidden}/"):
+            raise ToolError(
+                "tool_unavailable",
+                f"`{path}` is agentctl's own store, or in it, which no sandbox grants",
+                hint="keep what a tool needs in another folder, or the store with --store",
+                retryable=False,
             )
         found.append((os.path.normpath(path), real))
     return tuple(found)

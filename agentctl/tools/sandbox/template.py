@@ -97,6 +97,8 @@ def _mounts(call: PythonCall, grants: Grants, *, network: bool) -> tuple[list[li
     access |= {real: "write" for _, real in grants.write}
     access |= dict.fromkeys(_code(call), "read")
     real = {os.path.realpath(path): how for path, how in access.items()}
+    if grants.hidden is not None and _is_in(grants.hidden, real) and os.path.isdir(grants.hidden):
+        real[grants.hidden] = "hidden"
     # a folder comes before what lies in it, or it would hide it
     mounts = [[path, real[path]] for path in sorted(real) if not _is_within(path, real)]
     links = [[path, os.path.realpath(path)] for path in [*sorted(access), str(call.root)]]
@@ -111,6 +113,11 @@ def _code(call: PythonCall) -> Iterator[str]:
         if file is not None:
             yield str(file)
             yield from map(str, modules_of(file.absolute(), call.root, call.root))
+
+
+def _is_in(path: str, real: dict[str, str]) -> bool:
+    """Whether a folder above it is seen."""
+    return any(str(parent) in real for parent in Path(path).parents)
 
 
 def _is_within(path: str, real: dict[str, str]) -> bool:
