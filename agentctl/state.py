@@ -17,6 +17,14 @@ Write = tuple[str, Json]
 Check = Callable[[Json], str | None]
 """Says in a sentence why a value does not fit, or None."""
 
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Written to a field that `extend` fills: its first items go. In the log it is `{"drop": 12}`, which no array is."""
+
+    count: int
+
+
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -122,6 +130,9 @@ class State:
             self.values.pop(name, None)
 
     def _fitting(self, plan: FieldPlan, value: Json) -> Json:
+        if isinstance(value, Drop):
+            assert plan.reduce == "extend"
+            return {"drop": value.count}
         if plan.first is not None and isinstance(value, list):
             value = value[: plan.first]
         check = plan.check_item if plan.reduce == "append" else plan.check
@@ -149,6 +160,10 @@ class State:
             case "append":
                 return self._extend(plan, [value])
             case "extend":
+                if isinstance(
+                    value, dict
+                ):  # nothing but a Drop is one: what is written was checked to be an array
+                    return self._shorten(plan, value["drop"])
                 return self._extend(plan, value)
             case "union":
                 return self._extend(plan, self._unseen(plan, value))
@@ -168,17 +183,24 @@ class State:
         values = self.values[plan.name]
         commas = max(len(values) - 1, 0)
         values.extend(items)
-        added = sum(len(encode(item)) for item in items)
-        dropped = max(0, len(values) - plan.keep) if plan.keep is not None else 0
-        for item in values[:dropped]:
-            added -= len(encode(item))
-            if plan.name in self.seen:
-                self.seen[plan.name].discard(canonical(item))
-        del values[:dropped]
-        added += max(len(values) - 1, 0) - commas
+        added = sum(len(encode(item)) for item in items) + max(len(values) - 1, 0) - commas
         self.sizes[plan.name] += added
         self.size += added
-        return dropped
+        return self._shorten(plan, len(values) - plan.keep if plan.keep is not None else 0)
+
+    def _shorten(self, plan: FieldPlan, count: int) -> int:
+        """Take the first `count` items out of an array; how many there were to take."""
+        values = self.values[plan.name]
+        dropped = values[: max(count, 0)]
+        if not dropped:
+            return 0
+        gone = sum(len(encode(item)) for item in dropped) + len(dropped) - (len(dropped) == len(values))
+        if plan.name in self.seen:
+            self.seen[plan.name].difference_update(canonical(item) for item in dropped)
+        del values[: len(dropped)]
+        self.sizes[plan.name] -= gone
+        self.size -= gone
+        return len(dropped)
 
     def _unseen(self, plan: FieldPlan, items: list[Json]) -> list[Json]:
         seen = self.seen.get(plan.name)

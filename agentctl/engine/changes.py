@@ -69,6 +69,8 @@ def _named_by(thing: Json) -> Iterator[str]:
         yield f"mcp.{server.partition('/')[0]}"
     if isinstance(tools := thing.get("tools"), list):
         yield from (f"tools.{tool}" for tool in tools)
+    if isinstance(context := thing.get("context"), dict):
+        yield from _named_by(context.get("summarise"))
     for part in ("nodes", "parallel"):
         for inner in (thing.get(part) or {}).values():
             yield from _named_by(inner)

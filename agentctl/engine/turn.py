@@ -174,6 +174,10 @@ class Turn:
             raise Mismatch("D14", message, seen, names, sorted(known))
         return [name for name in names if name in known]
 
+    def tell(self, place: Place, type: str, **data: Json) -> None:
+        """See NodeTurn."""
+        self._publish(type, place, **self.effects.mask(data))
+
     def refused(self, place: Place, tool: str, reason: str) -> None:
         """See NodeTurn."""
         call = f"{place.reply}.{place.call}"
@@ -287,7 +291,10 @@ class Turn:
                 shown=arguments,
                 tool=tool.name,
                 write=tool.effect == "write",
-                last=place.reply == 0 and nested is None and not (self.path or self.is_beside),
+                # what a node does beside its own work, `12/context`, has its work after it
+                last=place.reply == 0
+                and nested is None
+                and not (self.path or self.is_beside or "/" in place.path),
                 used=None if nested is None else nested.used,
             )
         except BaseException as error:

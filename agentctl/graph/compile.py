@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from agentctl import units
 from agentctl.expressions import Expression, compile_bare, compile_template
+from agentctl.graph.context import compile_context
 from agentctl.graph.limits import limit_plan
 from agentctl.graph.nesting import document_of_tool, is_file, nested_tool, recorded_document, refuse_circle
 from agentctl.graph.nodes import agents_in_place, compile_nodes
@@ -19,6 +21,7 @@ from agentctl.graph.plan import (
     AgentPlan,
     AgentWork,
     ConditionRouter,
+    ContextPlan,
     Graph,
     GraphWork,
     Model,
@@ -42,6 +45,7 @@ from agentctl.spec.fits import first_problem
 from agentctl.spec.model import (
     AgentSpec,
     Arm,
+    Context,
     FileSpec,
     FileText,
     GraphSpec,
@@ -204,7 +208,17 @@ class _Compiler:
             output=schema,
             check_output=first_problem(schema or {}),
             examples=tuple((pair.prompt, pair.answer) for pair in spec.examples or ()),
+            context=self._context(spec.context, (*keys, "context")) if spec.context else None,
         )
+
+    def _context(self, spec: Context, keys: Keys) -> ContextPlan:
+        condenser = None
+        if spec.summarise is not UNSET:
+            # it is asked outside of any conversation, so that it has no context itself
+            named = (self.spec.agents or {})[spec.summarise.agent]
+            named = msgspec.structs.replace(named, context=UNSET)
+            condenser = self.agent(named, spec.summarise.agent, ("agents", spec.summarise.agent))
+        return compile_context(self.document, spec, keys, condenser, is_replay=self.recorded is not None)
 
     def _instructions(self, text: str | FileText | UnsetType, keys: Keys) -> Expression | None:
         if isinstance(text, FileText):

@@ -327,6 +327,39 @@ class Tiers:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextPlan:
+    """What of a long conversation is sent, and what becomes of the rest."""
+
+    window: int
+    """Messages kept word for word."""
+    over: int
+    """Messages, or tokens, from which on the others leave."""
+    counts_tokens: bool = False
+    into: str | None = None
+    """The field of the summary, which `condenser` writes; None: there is none."""
+    condenser: AgentPlan | None = None
+    archive: ToolPlan | None = None
+    """Keeps what leaves."""
+    recall: ToolPlan | None = None
+    """Finds it again."""
+    passages: int = 0
+    """Found again for one prompt, at most."""
+    policy: ToolPlan | None = None
+    """A function of one's own, from messages to messages; then nothing leaves."""
+
+    @property
+    def leaves(self) -> bool:
+        """Whether what is over is taken out of the history."""
+        return self.into is not None or self.archive is not None
+
+    @property
+    def tools(self) -> tuple[ToolPlan, ...]:
+        """What it calls by itself, and what the condenser may."""
+        own = [tool for tool in (self.archive, self.recall, self.policy) if tool is not None]
+        return (*own, *(self.condenser.tools if self.condenser else ()))
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPlan:
     """A model with instructions, tools and the shape of its answer."""
 
@@ -339,6 +372,7 @@ class AgentPlan:
     """A closed JSON Schema, or None for text."""
     check_output: Check
     examples: tuple[tuple[str, Json], ...]
+    context: ContextPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,7 +575,7 @@ def tools_of(node: Node) -> tuple[ToolPlan, ...]:
         case ToolNode(tool=tool):
             return (tool,)
         case AgentNode(agent=agent):
-            return agent.tools
+            return (*agent.tools, *(agent.context.tools if agent.context else ()))
         case GraphNode(graph=graph):
             return tuple(tool for inner in graph.nodes.values() for tool in tools_of(inner))
         case ParallelNode(branches=branches):

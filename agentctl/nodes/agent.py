@@ -15,6 +15,7 @@ from agentctl.errors import NodeError, ToolError
 from agentctl.graph.plan import AgentNode, AgentPlan, Model, ModelChoice, ModelGroup, ModelPlan, ToolPlan
 from agentctl.json import TOO_DEEP, Json, decode, encode, too_deep
 from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall, ToolOffer
+from agentctl.nodes.context import Answered, Heard, heard_of
 from agentctl.nodes.saving import saved, worth_referring
 from agentctl.nodes.turn import NodeResult, NodeTurn, Offered, Part, Place, Reference
 from agentctl.spec.fits import completed
@@ -27,20 +28,26 @@ TOOLS_AT_ONCE = 8
 async def run_agent(turn: NodeTurn, node: AgentNode, place: Place) -> NodeResult:
     """Ask, call tools, ask again; save the answer and add what was said to the history."""
     prompt = node.prompt(turn.names) if node.prompt else ""
-    heard = _history(node, turn.names)
-    talk = _Talk(turn, node.agent, place, [*heard, Message("user", _text(prompt))])
+    heard = await heard_of(turn, node, place, _history(node, turn.names), _text(prompt), _asked)
+    talk = _Talk(turn, node.agent, place, [*heard.sent, Message("user", _text(prompt))])
     answer, part = await talk.answer()
     result = saved(node.save, answer, talk.last_key, part)
     if node.history is None:
         return result
     said = _text(node.say(turn.names)) if node.say else _text(prompt)
-    return _with_history(node.history, result, talk, said, len(heard))
+    return _with_history(node.history, _with_context(result, heard), talk, said, len(heard.sent))
 
 
 async def ask_agent(turn: NodeTurn, agent: AgentPlan, prompt: str, place: Place) -> Json:
     """An agent's answer to a prompt, outside of any node."""
     answer, _ = await _Talk(turn, agent, place, [Message("user", prompt)]).answer()
     return answer
+
+
+async def _asked(turn: NodeTurn, agent: AgentPlan, prompt: str, place: Place) -> Answered:
+    talk = _Talk(turn, agent, place, [Message("user", prompt)])
+    answer, part = await talk.answer()
+    return Answered(answer, talk.last_key, part)
 
 
 class _Talk:
@@ -256,6 +263,15 @@ def _read(agent: AgentPlan, reply: ChatReply) -> tuple[Json, str | None]:
 
 def _text(value: Json) -> str:
     return value if isinstance(value, str) else encode(value).decode()
+
+
+def _with_context(result: NodeResult, heard: Heard) -> NodeResult:
+    """The result, and what the context policy takes out of the history and puts into the summary."""
+    if not heard.writes:
+        return result
+    at = len(result.writes)
+    moved = [replace(each, at=(at + int(each.at[0]), *each.at[1:])) for each in heard.references]
+    return NodeResult([*result.writes, *heard.writes], (*result.references, *moved))
 
 
 def _with_history(field: str, result: NodeResult, talk: _Talk, said: str, heard: int) -> NodeResult:

@@ -79,6 +79,9 @@ class NodeTurn(Protocol):
         Raises NodeError for a tier that is none, ToolError(tool_unavailable) when a breaker hides every one.
         """
 
+    def tell(self, place: Place, type: str, **data: Json) -> None:
+        """Tell what the node does of itself, as an event."""
+
     def refused(self, place: Place, tool: str, reason: str) -> None:
         """Tell that a model's call was not made."""
 

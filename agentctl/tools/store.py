@@ -63,6 +63,11 @@ async def _operate(documents: Documents, operation: str, call: Call) -> Json:
             draft = Draft(given["text"], given.get("title"), given.get("metadata") or {})
             [id] = await documents.add([draft], tenant=tenant, charge=call.charge)
             return {"id": id}
+        case "archive":  # of a context policy, not of a file: many at once
+            from agentctl.store.documents.documents import Draft
+
+            drafts = [Draft(each["text"], None, each["metadata"]) for each in given["documents"]]
+            return {"kept": len(await documents.add(drafts, tenant=tenant, charge=call.charge))}
         case "get":
             document = await documents.get(given["id"], tenant=tenant)
             return None if document is None else _shown(document)
