@@ -12,11 +12,11 @@ from agentctl.engine.effects import error_from_record, error_record
 from agentctl.engine.routing import Routed
 from agentctl.engine.signals import LimitReached, Question, Waiting
 from agentctl.engine.steps import NOTHING, YIELD_EVERY, Passage, Steps, as_node_error
-from agentctl.engine.tape import packed
+from agentctl.engine.tape import packed, references_to
 from agentctl.engine.turn import Turn
 from agentctl.errors import CannotRun, NodeError
 from agentctl.expressions import ExpressionError
-from agentctl.graph.plan import END, Node, SetNode
+from agentctl.graph.plan import END, GraphNode, Node, SetNode
 from agentctl.json import Json
 from agentctl.nodes.turn import NodeResult, Place, Reference
 from agentctl.state import Write
@@ -151,6 +151,8 @@ class Executor(Steps):
     ) -> None:
         """See Steps."""
         self.passage.updates += len(encoded)
+        if isinstance(self._open, GraphNode):
+            references = references_to(self.turn.step, writes, self.turn.effects.tape)
         if not references:
             record["up"] = writes
             return
@@ -189,6 +191,8 @@ class Executor(Steps):
             records.append(self._snapshot(record))
             passage.updates = 0
         await turn.effects.keep(records)
+        if turn.effects.live:
+            turn.effects.tape.forget()
 
     def _snapshot(self, step: dict[str, Json]) -> dict[str, Json]:
         """The whole state, and where the turn is, so that nothing before it need be read."""

@@ -120,7 +120,8 @@ class _Items:
         field = node.save.whole
         if field is None:
             return NodeResult()
-        return NodeResult([(field, self.values)], tuple(self.references))
+        # which item was done first is chance
+        return NodeResult([(field, self.values)], tuple(sorted(self.references, key=lambda one: one.at)))
 
     async def _item(self, index: int) -> None:
         path = f"{self.path}[{index}]"

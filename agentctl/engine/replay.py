@@ -336,4 +336,7 @@ def _difference(key: str, expected: Json, actual: Json) -> Divergence:
 
 
 def _from_mismatch(mismatch: Mismatch, step: int, node: str) -> Divergence:
+    path = mismatch.place.path.removesuffix("/approve").removesuffix("/breakers")
+    if not path.isdigit():
+        node = path  # somewhere inside the step
     return Divergence(mismatch.code, step, node, mismatch.message, mismatch.expected, mismatch.actual)

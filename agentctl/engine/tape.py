@@ -16,11 +16,12 @@ A log is a sequence of JSON objects, each with a `kind`:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.errors import DamagedRecord
 from agentctl.json import Json, decode
+from agentctl.nodes.saving import WORTH_REFERRING
 from agentctl.nodes.turn import Part, Reference
 from agentctl.state import Write
 
@@ -42,6 +43,11 @@ class Tape:
             if key.startswith(inside):
                 self.effects[key] = {name: value for name, value in effect.items() if name != "req"}
         self.inner = {path: one for path, one in self.inner.items() if not path.startswith(inside)}
+
+    def forget(self) -> None:
+        """A checkpoint is behind all of it: nothing of it is asked for again."""
+        for part in (self.effects, self.intents, self.asked, self.inner):
+            part.clear()
 
     def take(self, record: Json) -> None:
         """Take one record in; those of other kinds are passed over."""
@@ -72,6 +78,18 @@ def packed(writes: Sequence[Write], references: Iterable[Reference], tape: Tape)
             _put_at(up, reference.at, None, own)
             kept.append([list(reference.at), reference.effect, list(reference.part)])
     return up, kept
+
+
+def references_to(step: int, writes: Sequence[Write], tape: Tape) -> list[Reference]:
+    """Where the texts that a graph brought up stand on the tape, among the effects inside its step."""
+    wanted = [(at, text) for at, text in _texts_of(writes) if len(text) >= WORTH_REFERRING]
+    if not wanted:
+        return []
+    known: dict[str, tuple[str, Part]] = {}
+    for key in sorted(key for key in tape.effects if key.startswith((f"{step}/", f"{step}~"))):
+        for text, part in _texts_in(tape.effects[key]):
+            known.setdefault(text, (key, part))
+    return [Reference(at, *known[text]) for at, text in wanted if text in known]
 
 
 def unpacked(step: Json, tape: Tape) -> list[Write]:
@@ -107,6 +125,38 @@ def called_tool(effect: Json) -> str | None:
     error = effect.get("err")
     refused = error is not None and (error["class"] == "limit" or error["origin"] == "breaker")
     return None if refused else str(effect["tool"])
+
+
+def _texts_of(writes: Sequence[Write]) -> Iterator[tuple[Part, str]]:
+    """Texts that are written, alone or as items of an array, and where."""
+    for index, (_, value) in enumerate(writes):
+        if isinstance(value, str):
+            yield (index, 1), value
+        elif isinstance(value, list):
+            yield from (((index, 1, at), item) for at, item in enumerate(value) if isinstance(item, str))
+
+
+def _texts_in(effect: Json) -> Iterator[tuple[str, Part]]:
+    """Texts that an effect answered, alone or under a key."""
+    result = effect.get("res")
+    if effect["of"] != "model":
+        found: Json = result
+        head = "result"
+    else:
+        text = (result or {}).get("text", "")
+        yield text, ("text",)
+        found, head = _decoded(text), "json"
+    if isinstance(found, str):
+        yield found, (head,)
+    elif isinstance(found, dict):
+        yield from ((item, (head, key)) for key, item in found.items() if isinstance(item, str))
+
+
+def _decoded(text: str) -> Json:
+    try:
+        return decode(text) if text.startswith("{") else None
+    except ValueError:
+        return None
 
 
 def _value_at(tree: Json, at: Sequence[str | int]) -> tuple[Json] | None:

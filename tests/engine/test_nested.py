@@ -373,3 +373,21 @@ def test_a_failing_tool_node_inside_fails_as_a_tool() -> None:
     at = bench(text, tools={"look": look})
     assert at.run(topic="tea").output == {"report": "sorry"}
     assert at.replay().identical
+
+
+def test_a_text_that_a_graph_brings_up_is_stored_once() -> None:
+    long = "a report that is long enough to be worth a reference, and more"
+    at = outer(said("a"), said(long))
+    assert at.run(topic="tea").output == {"report": long}
+    [step] = [record for record in at.records() if record["kind"] == "step"]
+    assert step["up"] == [["report", None]]
+    assert step["refs"] == [[[0, 1], "1/split#2!1.1.0", ["text"]]]
+    assert at.replay().identical
+
+
+def test_a_replay_on_another_file_names_the_place_inside() -> None:
+    at = outer(said("a"), said("b"))
+    at.run(topic="tea")
+    text = OUTER.replace("MORE", "").replace(" TAIL", "").replace("LIMITS", "").replace("look $", "seek $")
+    [divergence] = at.replay(compiled(text)).divergences
+    assert (divergence.code, divergence.step, divergence.node) == ("D12", 1, "1/split")
