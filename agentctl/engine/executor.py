@@ -191,8 +191,9 @@ class Executor(Steps):
             records.append(self._snapshot(record))
             passage.updates = 0
         await turn.effects.keep(records)
-        if turn.effects.live:
-            turn.effects.tape.forget()
+        tape = turn.effects.tape
+        if turn.effects.live and (tape.effects or tape.inner):
+            tape.forget()
 
     def _snapshot(self, step: dict[str, Json]) -> dict[str, Json]:
         """The whole state, and where the turn is, so that nothing before it need be read."""

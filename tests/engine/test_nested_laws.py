@@ -140,7 +140,7 @@ def run(text: str, seed: int) -> Bench:
 seeds = st.integers(0, 1000)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(graphs(), seeds)
 def test_any_nested_graph_ends_within_its_limit_and_replays_identically(text: str, seed: int) -> None:
     at = oracle(text, seed)
@@ -152,7 +152,7 @@ def test_any_nested_graph_ends_within_its_limit_and_replays_identically(text: st
     assert len(set(paths)) == len(paths)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(graphs(), seeds, st.data())
 def test_a_changed_nested_step_is_found_at_its_step(text: str, seed: int, data: st.DataObject) -> None:
     at = run(text, seed)
@@ -169,7 +169,7 @@ def test_a_changed_nested_step_is_found_at_its_step(text: str, seed: int, data: 
     assert [(d.code, d.node) for d in report.divergences] == [("D03", record["path"])]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(graphs(), seeds, st.data())
 def test_a_crash_at_any_record_goes_on_to_the_same_end_and_asks_nothing_twice(
     text: str, seed: int, data: st.DataObject
