@@ -13,10 +13,11 @@ from agentctl.errors import UsageError
 from agentctl.json import Json
 from agentctl.spec.document import document_from_texts
 from agentctl.store.folder import find_store, memo_size
-from agentctl.store.protocols import ThreadStore
 from agentctl.store.remembered import Remembered, RememberedCalls
 
-_STEP = re.compile(r"(\d+(?:/[^!.]*)?)(?:\.(\d+)\.(\d+))?")
+_CALL = r"\.\d+\.\d+"
+_STEP = re.compile(rf"(\d+(?:(?:{_CALL})?/[^!./]+)*)(?:\.(\d+)\.(\d+))?")
+"""A step, what runs in it, or in one of its calls (`1.0.1/look`), and one call of that."""
 
 
 @contextmanager
@@ -50,12 +51,12 @@ async def stories(store: str | Path | None, reference: str) -> tuple[str, str, l
         calls = _calls(rows)
         wanted = _wanted(calls, found[1], found[2] and f"{found[2]}.{found[3]}")
         _check_there(name, rows, found[1], place, wanted)
-        definitions = await _definitions(threads, {turn["digest"] for turn, _ in wanted})
+        files = {turn["digest"]: await threads.load_file(turn["digest"]) for turn, _ in wanted}
     with opened_memo(store) as memo:
         assert memo is not None, "the store was opened a moment ago"
         known = memo.entries()
         told = [
-            _story(record, turn, definitions[turn["digest"]], known, calls, name, memo)
+            _story(record, turn, _definition(files[turn["digest"]], record, calls), known, calls, name, memo)
             for turn, record in wanted
         ]
     return name, found[1], told
@@ -78,19 +79,29 @@ def _calls(rows: Sequence[Json]) -> _Calls:
 
 
 def _wanted(calls: _Calls, path: str, call: str | None) -> _Calls:
+    """The calls of a step with those that run inside it; or one of them, with those inside that."""
     wanted = []
     for turn, record in calls:
-        at, _, rest = record["key"].partition("!")
-        inside = at == path or at.startswith(path + "/")
-        if inside and call in (None, "", rest.partition(".")[2]):
+        at, own = _place(record)
+        if call:
+            inside = (at, own) == (path, call) or at.startswith(f"{path}.{call}/")
+        else:
+            inside = at == path or at.startswith((f"{path}/", f"{path}."))
+        if inside:
             wanted.append((turn, record))
     return wanted
+
+
+def _place(record: Json) -> tuple[str, str]:
+    """Where a call was made, and which one of there it was: `1` and `0.1`."""
+    at, _, rest = record["key"].rpartition("!")
+    return at, rest.partition(".")[2]
 
 
 def _check_there(thread: str, rows: Sequence[Json], path: str, place: str, wanted: _Calls) -> None:
     """Raises UsageError for a step that was not taken, and a call that was not made."""
     last = max((record["n"] for record in rows if record["kind"] == "step"), default=0)
-    step = int(path.partition("/")[0])
+    step = int(re.split(r"\D", path, maxsplit=1)[0])
     if not wanted and not 1 <= step <= last:
         there = f"its steps are 1 to {last}" if last else "it has no finished step"
         raise UsageError(f"thread {thread} has no step {step}", hint=there)
@@ -101,22 +112,24 @@ def _check_there(thread: str, rows: Sequence[Json], path: str, place: str, wante
         )
 
 
-async def _definitions(threads: ThreadStore, digests: set[str]) -> dict[str, Mapping[str, Json]]:
-    """The tools of the files that were run."""
-    found: dict[str, Mapping[str, Json]] = {}
-    for digest in digests:
-        recording = await threads.load_file(digest)
-        found[digest] = {}
-        if recording is not None:
-            document = document_from_texts(recording["root"], recording["texts"])
-            found[digest] = (document.data or {}).get("tools", {})
+def _definition(recording: Json, record: Json, calls: _Calls) -> Mapping[str, Json]:
+    """The tool in the file that called it: that of the turn, or one that a tool of it runs."""
+    names = {".".join(_place(other)): other["tool"] for _, other in calls}
+    path, _ = _place(record)
+    for end in re.finditer(rf"{_CALL}(?=/)", path):
+        said = (recording or {}).get("tools", {}).get(names.get(path[: end.end()]), ())
+        recording = said[2] if len(said) > 2 else recording
+    if recording is None:
+        return {}
+    document = document_from_texts(recording["root"], recording["texts"])
+    found: Mapping[str, Json] = (document.data or {}).get("tools", {}).get(record["tool"], {})
     return found
 
 
 def _story(
     record: Json,
     turn: Json,
-    definitions: Mapping[str, Json],
+    definition: Mapping[str, Json],
     known: Sequence[Remembered],
     calls: _Calls,
     thread: str,
@@ -125,7 +138,7 @@ def _story(
     tool = record["tool"]
     kept = [entry for entry in known if entry.tool == tool]
     told = list(_of_tape(calls, tool, thread))
-    return story_of(record, definitions.get(tool, {}), kept, told, memo.details, turn["run"]["tenant"])
+    return story_of(record, definition, kept, told, memo.details, turn["run"]["tenant"])
 
 
 def _of_tape(calls: _Calls, tool: str, thread: str) -> Iterator[Remembered]:

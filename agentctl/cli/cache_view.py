@@ -33,6 +33,8 @@ _WHY = {
     "read_without_cache": "a read is remembered with `cache:` only",
     "write": "a write is never remembered",
     "no_effect": "without `effect: pure` or `effect: read` it counts as a write, which is never remembered",
+    "served": "only what reads is remembered, by its `effect:` or what its server says, and with `cache:`",
+    "nested": "what it runs is remembered call by call, and not as a whole",
     "not_recorded": "why is not on the tape: it is of an older agentctl, or was given by a person",
     "failed": "it failed or was cut short: errors are never remembered, and why it was made is not on the tape",
     "stored_again": "the entry has been stored anew since",

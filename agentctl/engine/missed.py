@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.json import Json
+from agentctl.spec.store_tools import EFFECTS as STORE_EFFECTS
 from agentctl.store.remembered import Remembered
 
 Details = Callable[[str], Mapping[str, str] | None]
@@ -78,9 +79,11 @@ def _hit(place: str, tool: str, memo: Json, kept: Sequence[Remembered]) -> Story
 
 
 def _off(definition: Mapping[str, Json]) -> Reason:
+    if "graph" in definition or "agent" in definition:
+        return Reason("nested")
     if definition.get("cache") is False:
         return Reason("cache_false")
-    match definition.get("effect"):
+    match definition.get("effect") or STORE_EFFECTS.get(definition.get("operation", "")):
         case "pure":
             return Reason("not_recorded")
         case "read":
@@ -88,7 +91,8 @@ def _off(definition: Mapping[str, Json]) -> Reason:
         case "write":
             return Reason("write")
         case _:
-            return Reason("no_effect")
+            # a server may have said that a tool of its own only reads
+            return Reason("served" if "mcp" in definition else "no_effect" if definition else "not_recorded")
 
 
 def _miss(
