@@ -37,9 +37,6 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
             yield ("stores", name, "url"), "shared stores (`url`)"
     for name, model in data.get("models", {}).items():
         yield from ((("models", name, key), f"`{key}` of a model") for key in _OF_MODELS if key in model)
-    for name, agent in data.get("agents", {}).items():
-        if "context" in agent:
-            yield ("agents", name, "context"), "context policies"
     for key in ("hooks", "buffer", "when_full"):
         if key in data.get("events", {}):
             yield ("events", key), f"events.{key}"
