@@ -27,6 +27,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     content: str = ""
     calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
+    tokens: int | None = None
+    """As the model that wrote it counted; kept where a context policy counts tokens."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -94,8 +94,15 @@ class _Talk:
         reply = await self.turn.chat(place, self.agent, self._request())
         self.last_key = place.key
         self.keys[len(self.messages)] = (place.key, ("text",))
-        self.messages.append(Message("assistant", reply.text, reply.calls))
+        self.messages.append(Message("assistant", reply.text, reply.calls, tokens=self._tokens(reply)))
         return reply
+
+    def _tokens(self, reply: ChatReply) -> int | None:
+        """What a reply took as its model counted, where that is asked; of a group it is what all its members took."""
+        context = self.agent.context
+        if context is None or not context.counts_tokens or not isinstance(self.agent.model, ModelPlan):
+            return None
+        return max(reply.usage.output - reply.usage.reasoning, 0) or None
 
     def _request(self) -> ChatRequest:
         agent, model = self.agent, self.agent.model

@@ -8,7 +8,7 @@ is, whole, and the next turn tries again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -85,10 +85,24 @@ def cut_at(messages: Sequence[Message], window: int) -> int:
     return 0
 
 
-def estimated_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens messages take: a token for four bytes, and four for each message."""
-    size = sum(len(_line(message).encode(errors="replace")) for message in messages)
-    return size // _BYTES_A_TOKEN + _TOKENS_A_MESSAGE * len(messages)
+class Counted(NamedTuple):
+    """How many tokens messages take, and by whose count."""
+
+    tokens: int
+    by: Literal["usage", "estimate"]
+    """`usage`: what the model said its replies took, and the other messages in proportion to their length."""
+
+
+def tokens_of(messages: Sequence[Message]) -> Counted:
+    """How many tokens messages take: where no model has said, one for four bytes, and four for each message."""
+    known = [message for message in messages if message.tokens is not None]
+    tokens = sum(message.tokens or 0 for message in known)
+    others = [message for message in messages if message.tokens is None]
+    bytes_a_token = float(_BYTES_A_TOKEN)
+    if known:
+        bytes_a_token = min(max(_size(known) / tokens, 1), 2 * _BYTES_A_TOKEN)
+    tokens += int(_size(others) / bytes_a_token) + _TOKENS_A_MESSAGE * len(others)
+    return Counted(tokens, "usage" if known else "estimate")
 
 
 class _Context:
@@ -125,8 +139,8 @@ class _Context:
         cut = cut_at(heard, plan.window)
         if not plan.leaves:
             return heard[cut:], [], ()
-        tokens = estimated_tokens(heard)
-        if cut == 0 or (tokens if plan.counts_tokens else len(heard)) <= plan.over:
+        counted = tokens_of(heard)
+        if cut == 0 or (counted.tokens if plan.counts_tokens else len(heard)) <= plan.over:
             return heard, [], ()
         old = heard[:cut]
         # a call that `keep` parted from its results is not sent, and goes with the rest
@@ -150,8 +164,8 @@ class _Context:
             field=self.field,
             messages=cut,
             kept=len(heard) - cut,
-            tokens=tokens,
-            counted="estimate",
+            tokens=counted.tokens,
+            counted=counted.by,
         )
         return heard[cut:], writes, references
 
@@ -244,6 +258,11 @@ def _request(summary: str, said: str) -> str:
 
 def _conversation(messages: Sequence[Message]) -> str:
     return "\n".join(_line(message) for message in messages)
+
+
+def _size(messages: Sequence[Message]) -> int:
+    """Bytes of their texts."""
+    return sum(len(_line(message).encode(errors="replace")) for message in messages)
 
 
 def _line(message: Message) -> str:

@@ -139,6 +139,7 @@ def messages_schema() -> Json:
                 "content": {"type": "string"},
                 "calls": {"type": "array", "items": {"type": "object"}},
                 "call_id": {"type": ["string", "null"]},
+                "tokens": {"type": ["integer", "null"]},
             },
             "required": ["role"],
             "additionalProperties": False,

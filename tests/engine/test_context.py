@@ -16,7 +16,7 @@ from agentctl.errors import ModelError, ToolError, UsageError
 from agentctl.graph.plan import Model
 from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall
 from agentctl.models.groups import Hearing, ModelAnswer
-from agentctl.nodes.context import cut_at, estimated_tokens
+from agentctl.nodes.context import cut_at, tokens_of
 from agentctl.store.memory import MemoryThreadStore
 from agentctl.tools.call import Call
 from tests.engine.desk import Bench, Desk, calls, compiled, said
@@ -60,6 +60,8 @@ class Companion(Desk):
     )
     archives: bool = True
     uses_tool: bool = False
+    output: int = 5
+    """Tokens that the companion says its answers take."""
 
     def is_condenser(self, request: ChatRequest) -> bool:
         return request.messages[0].content == "You shorten."
@@ -72,7 +74,8 @@ class Companion(Desk):
         elif self.uses_tool and request.messages[-1].role == "user":
             reply = calls(("look", {"at": request.messages[-1].content}))
         else:
-            reply = said(f"answer to {request.messages[-1].content}, at such a length that it is referred to")
+            text = f"answer to {request.messages[-1].content}, at such a length that it is referred to"
+            reply = said(text, output=self.output)
         return ModelAnswer.of(reply, model.reference, 0.25)
 
     async def _work(self, call: Call) -> Json:
@@ -195,14 +198,29 @@ def test_a_cut_stands_before_a_call_not_inside_it() -> None:
     assert cut_at([call, result, result], 1) == 0
 
 
-def test_over_may_be_tokens() -> None:
-    bench = talk("{window: 2, summarise: {into: summary, over: 120 tokens, agent: condenser}}")
+TOKENS = "{window: 2, summarise: {into: summary, over: 120 tokens, agent: condenser}}"
+
+
+def test_over_may_be_tokens_as_the_model_counts_them() -> None:
+    bench = talk(TOKENS, output=30)
     ask_each(bench, 12)
-    events = [event for event in bench.seen.events if event.type == "context.summarised"]
-    assert events
-    assert all(event.data["tokens"] > 120 and event.data["counted"] == "estimate" for event in events)
+    events = [event.data for event in bench.seen.events if event.type == "context.summarised"]
+    assert {data["counted"] for data in events} == {"usage"}
+    # each pair takes 30 as the model said, and 4 and a few for the question: the third pair is too much
+    assert events[0]["messages"] == 4
+    assert 120 < events[0]["tokens"] < 170
+    assert state_of(bench)["messages"][1]["tokens"] == 30
     for request in sent(bench):
-        assert estimated_tokens(request.messages[2:-1]) <= 120
+        assert tokens_of(request.messages[2:-1]).tokens <= 120
+    assert bench.replay().divergences == ()
+
+
+def test_tokens_that_no_model_has_counted_are_estimated() -> None:
+    bench = talk(TOKENS, output=0)
+    ask_each(bench, 12)
+    events = [event.data for event in bench.seen.events if event.type == "context.summarised"]
+    assert {data["counted"] for data in events} == {"estimate"}
+    assert tokens_of([Message("user", "x" * 394)]) == (104, "estimate")
 
 
 def test_a_window_alone_sends_less_and_takes_nothing_away() -> None:
