@@ -74,7 +74,8 @@ def _plain_numbers(value: Json) -> Json:
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, dict):
-        return {key: _plain_numbers(item) for key, item in value.items()}
+        # nearly all is text, which need not be asked
+        return {key: item if type(item) is str else _plain_numbers(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain_numbers(item) for item in value]
     return value

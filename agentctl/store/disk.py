@@ -121,6 +121,8 @@ class StoreErrors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:  # as after nearly every read
+            return
         if isinstance(error, diskcache.Timeout):
             raise _explained(self._path, _why_not(self._path)) from error
         if isinstance(error, sqlite3.Error | OSError):
