@@ -13,7 +13,6 @@ every process that came of the command.
 from __future__ import annotations
 
 import base64
-import contextlib
 import gc
 import json
 import os
@@ -26,24 +25,21 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from agentctl.json import Json
-    from agentctl.tools import worker_main
+    from agentctl.tools import keeper, usage
 else:
-    import worker_main
-
-TICK = 0.02
-"""Seconds between two looks at what a command uses."""
-_CLOCK = os.sysconf("SC_CLK_TCK")
+    import keeper
+    import usage
 
 
 def main() -> None:
     door = socket.socket(fileno=int(sys.argv[1]))
     door.set_inheritable(False)
-    worker_main.adopt_orphans()
+    keeper.adopt_orphans()
     gc.disable()  # a collection in a fork would copy every page it looks at
-    woken = _wake_on_children()
+    woken = keeper.wake_on_children()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which an exec would keep
     reports: dict[int, int] = {}
@@ -62,19 +58,10 @@ def main() -> None:
             _bury(reports)
 
 
-def _wake_on_children() -> int:
-    """A descriptor that can be read when a child has ended."""
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    return woken
-
-
 def _fork_keeper(given: list[int], reports: dict[int, int], ours: tuple[int, ...]) -> None:
     order, out, err, report, control = given
-    keeper = os.fork()
-    if keeper == 0:
+    pid = os.fork()
+    if pid == 0:
         try:
             for end in (*reports.values(), *ours):  # another command's report must end without us
                 os.close(end)
@@ -84,11 +71,12 @@ def _fork_keeper(given: list[int], reports: dict[int, int], ours: tuple[int, ...
                 os.close(end)
             with os.fdopen(order, "rb") as file:
                 Keeper(json.loads(file.read()), report).keep()
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)  # of its child, too: what could not become the program has not done its work
     for end in (order, out, err, control):
         os.close(end)
-    reports[keeper] = report
+    reports[pid] = report
 
 
 def _bury(reports: dict[int, int]) -> None:
@@ -103,11 +91,9 @@ def _bury(reports: dict[int, int]) -> None:
             if pid in reports:
                 ended.append(pid)
             continue
-        strays = [pid for pid in children(os.getpid()) if pid not in reports]
-        if not strays:
-            break
-        for stray in strays:
-            _kill(stray)
+        strays = [pid for pid in keeper.children(os.getpid()) if pid not in reports]
+        if not sum(map(keeper.killed, strays)):
+            break  # what another user has started is not ours to end, and nobody waits for it
         time.sleep(0.0005)
     for pid in ended:
         os.close(reports.pop(pid))
@@ -130,16 +116,21 @@ class Keeper:
         """The exit code that bubblewrap saw."""
 
     def keep(self) -> None:
-        status, block = _pipe_pair() if self.isolated is not None else ((-1, -1), (-1, -1))
-        child = worker_main.fork_kept(lambda: self.start(status[1], block[0]))
+        (status, said), (held, block) = (os.pipe(), os.pipe()) if self.isolated else ((-1, -1), (-1, -1))
+        child = keeper.fork_kept(lambda: self.start(said, held))
         if child == 0:
             os._exit(127)
-        for end in (status[1], block[0]):
-            if end >= 0:
-                os.close(end)
-        ended, over = self.wait(child, status[0], block[1])
+        heard: dict[int, Callable[[], bool]] = {}
+        if self.isolated is not None:
+            os.close(said)
+            os.close(held)
+            heard = {status: lambda: self._hear(status, block)}
+        ended, over = keeper.keep(child, self._over(child), heard, grouped=True)
         if over is not None:
             tell(self.report, {"over": over})
+        for hear in heard.values():
+            while hear():
+                continue
         if ended is not None:
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             spent = used.ru_utime + used.ru_stime
@@ -179,35 +170,8 @@ class Keeper:
             os.lseek(file, 0, os.SEEK_SET)
             os.dup2(file, int(number))
 
-    def wait(self, child: int, status: int, block: int) -> tuple[int | None, str | None]:
-        """Until it ends, or agentctl wants its end, or it is over a limit. Its wait status, and that limit."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a tool may signal its whole group
-        woken = _wake_on_children()
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for output in (1, 2):  # so that their end is seen when the tool's processes are gone
-            os.dup2(nowhere, output)
-        watched = [0, woken, status] if status >= 0 else [0, woken]
-        ended, over = worker_main._reaped(child), None
-        while ended is None and over is None:
-            ready, _, _ = select.select(watched, [], [], TICK if self.limits else None)
-            if 0 in ready:
-                break
-            if status in ready and not self._hear(status, block):
-                watched.remove(status)
-            if woken in ready:
-                os.read(woken, 4096)
-                ended = worker_main._reaped(child)
-            if not ready:
-                over = over_limit(child, self.limits)
-        if sys.platform != "linux":
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)  # it is no more of the keeper's group
-        worker_main._end_all(child)
-        if status in watched:
-            while self._hear(status, block):
-                pass
-        return ended, over
+    def _over(self, child: int) -> Callable[[], str | None] | None:
+        return (lambda: usage.over_limit(child, self.limits)) if self.limits else None
 
     def _hear(self, status: int, block: int) -> bool:
         """Take in what bubblewrap says; whether it may say more."""
@@ -235,10 +199,6 @@ def tell(report: int, said: dict[str, Json]) -> None:
     os.write(report, json.dumps(said).encode() + b"\n")
 
 
-def _pipe_pair() -> tuple[tuple[int, int], tuple[int, int]]:
-    return os.pipe(), os.pipe()
-
-
 def _limit(limits: dict[str, Json]) -> None:
     """Bounds of each process, which the kernel keeps; those of all together are watched."""
     if not limits:
@@ -254,76 +214,6 @@ def _lower(which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (most, most))
-
-
-# --- what a command uses ------------------------------------------------------------------------------------------
-
-
-def over_limit(root: int, limits: dict[str, Json]) -> str | None:
-    """The limit that a process and all that came of it are over: `processes`, `memory` or `time`."""
-    every = []
-    for pid in descendants(root):
-        every.append(pid)
-        if len(every) > limits["processes"]:
-            return "processes"
-    # what processes share counts once for each in the quick sum, so that the exact one, which is slow, is rare
-    most = limits["memory"] // 1024
-    if sum(_memory(pid, "status", ("RssAnon", "RssShmem")) for pid in every) > most and (
-        sum(_memory(pid, "smaps_rollup", ("Pss_Anon", "Pss_Shmem")) for pid in every) > most
-    ):
-        return "memory"
-    return "time" if sum(map(_ticks, every)) / _CLOCK > limits["time"] else None
-
-
-def descendants(root: int) -> Iterator[int]:
-    """A process and all that came of it."""
-    stack = [root]
-    while stack:
-        pid = stack.pop()
-        yield pid
-        stack += children(pid)
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process, from /proc; none when it is gone."""
-    found = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children") as file:
-                found += [int(child) for child in file.read().split()]
-    except OSError:  # it ended meanwhile
-        return found
-    return found
-
-
-def _memory(pid: int, file: str, names: tuple[str, ...]) -> int:
-    """Some fields of a file of /proc, added up, in KiB."""
-    found = 0
-    try:
-        with open(f"/proc/{pid}/{file}") as lines:
-            for line in lines:
-                name, _, value = line.partition(":")
-                if name in names:
-                    found += int(value.split()[0])
-    except OSError:
-        return found
-    return found
-
-
-def _ticks(pid: int) -> int:
-    """Processor time, that of its ended children too, in ticks of the clock."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return sum(int(field) for field in file.read().rpartition(b")")[2].split()[11:15])
-    except OSError:
-        return 0
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return  # gone, or a program of another user, through sudo: not ours to end
 
 
 if __name__ == "__main__":

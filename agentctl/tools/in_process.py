@@ -21,7 +21,7 @@ from agentctl.json import Json, decode
 from agentctl.spec.python_source import module_file
 from agentctl.tools.printed import heard
 from agentctl.tools.python_call import PythonCall, PythonToolError, failed, timed_out, with_ours
-from agentctl.tools.worker_main import Unsaid, encode_result, failure
+from agentctl.tools.reply import Unsaid, encode_result, failure
 
 _GRACE = 0.5
 """Seconds in which an async function that is cancelled must have ended by itself."""

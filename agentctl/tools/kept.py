@@ -16,7 +16,7 @@ _GRACE = 0.5
 
 
 class KeptProcess:
-    """A keeper (worker_main.keep), which stands between us and what it runs: a byte on its stdin ends it all."""
+    """A keeper (keeper.keep), which stands between us and what it runs: a byte on its stdin ends it all."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class KeptProcess:
 
 
 def isolation() -> str:
-    """-P: the folder of worker_main.py is not for tools to import from. -I where agentctl itself runs so."""
+    """-P: our own folder is not for tools to import from. -I where agentctl itself runs so."""
     return "-I" if sys.flags.isolated else "-P"
 
 

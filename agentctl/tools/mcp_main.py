@@ -15,19 +15,19 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agentctl.tools import worker_main
+    from agentctl.tools import keeper
 else:
-    import worker_main
+    import keeper
 
 
 def main() -> None:
     stdin, report = int(sys.argv[1]), int(sys.argv[2])
     os.set_inheritable(report, False)  # only the keeper and a child that cannot start may hold it
-    child = worker_main.fork_kept(lambda: start(stdin, report, sys.argv[3], sys.argv[4:]))
+    child = keeper.fork_kept(lambda: start(stdin, report, sys.argv[3], sys.argv[4:]))
     if child == 0:
         os._exit(127)
     os.close(stdin)  # or a server that is gone would seem to listen
-    ended = worker_main.keep(child)
+    ended, _ = keeper.keep(child, grouped=True)
     if ended is not None:
         tell(report, {"status": ended})
     os._exit(0)

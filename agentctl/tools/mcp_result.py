@@ -10,7 +10,7 @@ from agentctl.errors import ToolError
 from agentctl.graph.plan import ToolPlan
 from agentctl.json import Json, decode
 from agentctl.tools.answers import Unreadable, read_json
-from agentctl.tools.worker_main import Unsaid, encode_result
+from agentctl.tools.reply import Unsaid, encode_result
 
 
 def plain_result(tool: ToolPlan, result: types.CallToolResult) -> Json:

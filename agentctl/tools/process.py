@@ -21,7 +21,8 @@ import json, os, re, select, signal, sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import worker_main
 del sys.path[0]
-sys.modules["_agentctl_worker"] = sys.modules.pop("worker_main")
+for name in ("worker_main", "keeper", "reply"):
+    sys.modules["_agentctl_" + name] = sys.modules.pop(name)
 worker_main.main()
 """
 """Imported rather than run as a script, which Python would compile anew each time: 4 ms of 24."""
@@ -90,6 +91,11 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """That of its keeper; None while it is there."""
+        return self._process.returncode
 
     @property
     def has_flooded(self) -> bool:

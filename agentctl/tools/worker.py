@@ -90,7 +90,9 @@ class WorkerPool:
             raise timed_out(timeout) from None
         except WorkerDied:
             error = await self._death(worker, "tool_failed", "before it answered")
-            raise (verdict.of_death(error, flooded=worker.has_flooded) if verdict else error) from None
+            if verdict is not None:
+                error = verdict.of_death(error, worker.exit_code, flooded=worker.has_flooded)
+            raise error from None
         except BaseException:
             await self._end(worker)
             raise

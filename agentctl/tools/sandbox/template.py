@@ -18,14 +18,13 @@ from agentctl.tools.code_digest import modules_of
 from agentctl.tools.python_call import PythonCall
 from agentctl.tools.sandbox.isolated import Grants
 from agentctl.tools.sandbox.profiles import PROCESSES
-from agentctl.tools.worker_main import __file__ as _worker_main
 
 _PROGRAM = f"""
 import sys
-sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(_worker_main).parent)!r}]
+sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parent.parent)!r}]
 import template_main
 del sys.path[:2]
-for name in ("template_main", "worker_main", "command_main", "confine", "kernel"):
+for name in ("template_main", "worker_main", "keeper", "reply", "usage", "confine", "kernel"):
     sys.modules["_agentctl_" + name] = sys.modules.pop(name)
 template_main.MAIN()
 """

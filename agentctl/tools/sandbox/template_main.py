@@ -1,6 +1,6 @@
 """The worker of sandboxed Python tools: a warm template from which every call is forked.
 
-Four processes, of which the last two run the tool's code. The keeper (worker_main) ends all. The watcher leaves the
+Four processes, of which the last two run the tool's code. The keeper ends all. The watcher leaves the
 namespaces we live in and passes requests and replies on; it never sees the tool's code, and it alone allows a fork,
 one for each request. The template is confined in full, then loads the module and runs its setup. A call is a fork of
 the template with its own bound on processor time; it answers the template and is over, with everything of it.
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from agentctl.json import Json
-    from agentctl.tools import command_main, worker_main
+    from agentctl.tools import reply, usage, worker_main
     from agentctl.tools.sandbox import confine, kernel
 else:
-    import command_main
     import confine
     import kernel
+    import reply
+    import usage
     import worker_main
 
 _RECEIVE, _RESPOND = 0xC0502100, 0xC0182101
@@ -66,7 +67,7 @@ def _over(child: int, order: Json) -> str | None:
         "memory": bounds["memory"] + _INTERPRETER,
         "time": order["time"],
     }
-    return command_main.over_limit(child, limits)
+    return usage.over_limit(child, limits)
 
 
 def serve_bounded(channel: int, order: Json) -> None:
@@ -211,13 +212,13 @@ def be_template(outside: socket.socket, order: Json) -> None:
         _refuse_threads()
         _empty(confine.PRIVATE)
     except BaseException as error:  # noqa: BLE001 - whatever the module does, `sys.exit()` too, is reported
-        worker_main.send(channel, b"E", worker_main.failure("load", error))
+        worker_main.send(channel, b"E", reply.failure("load", error))
         return
     worker_main.send(channel, b"R", b"true")
     while len(header := _read(channel, 4)) == 4:
         request = json.loads(_read(channel, int.from_bytes(header, "big")))
-        reply = _call(tools, module, request, channel)
-        worker_main.send(channel, reply[:1], reply[1:])
+        said = _call(tools, module, request, channel)
+        worker_main.send(channel, said[:1], said[1:])
         _empty(confine.PRIVATE)  # what cannot be removed ends the template: no later call may find it
 
 
@@ -234,14 +235,14 @@ def _call(tools: worker_main.Tools, module: ModuleType, request: Json, channel: 
             os._exit(1)
     os.close(answer)
     most = request["max_result"] + _FAILURE
-    reply = _read(answers, most + 1)
+    said = _read(answers, most + 1)
     os.close(answers)
-    if len(reply) > most:
+    if len(said) > most:
         os.kill(child, signal.SIGKILL)
     _, status, used = os.wait4(child, 0)
     _end_others()
-    if status == 0 and 0 < len(reply) <= most:
-        return reply
+    if status == 0 and 0 < len(said) <= most:
+        return said
     end = {"code": os.waitstatus_to_exitcode(status), "time": used.ru_utime + used.ru_stime}
     return b"D" + json.dumps(end).encode()
 

@@ -12,10 +12,10 @@ from typing import Final, get_args
 
 from agentctl.graph.plan import SandboxPlan
 from agentctl.json import Json, decode
+from agentctl.tools.keeper import EXIT_CODES
 from agentctl.tools.kept import signal_name
 from agentctl.tools.python_call import PythonToolError, failed
 from agentctl.tools.sandbox.profiles import PROCESSES, Guarantee, spelled
-from agentctl.tools.worker_main import OVER
 
 MOST_PRINTED: Final = 1024 * 1024
 """Bytes that one call may print."""
@@ -110,13 +110,11 @@ class Verdict:
         how = f"was killed by {name}" if name else "exited" if code == 0 else f"exited with code {code}"
         return PythonToolError("tool_failed", f"its worker {how} before it answered", details)
 
-    def of_death(self, error: PythonToolError, *, flooded: bool) -> PythonToolError:
-        """The error of a call whose whole worker died; `flooded`: because of what it printed."""
+    def of_death(self, error: PythonToolError, code: int | None, *, flooded: bool) -> PythonToolError:
+        """The error of a call whose whole worker died, with this exit code; `flooded`: because of what it printed."""
         if not flooded:
-            over = next(
-                (each for number, each in enumerate(OVER) if f"code {200 + number} " in error.message), None
-            )
-            if over is None and "SIGXCPU" in error.message:
+            over = next((limit for limit, known in EXIT_CODES.items() if known == code), None)
+            if code == 128 + signal.SIGXCPU:
                 over = "time"
             return self._over(over) if over else error
         self._violated("output", "print")
