@@ -91,7 +91,7 @@ class LiveWorld:
         self._secret = secret
         self._code: dict[int, tuple[ToolPlan, str]] = {}
         """By the tool itself: two files may each have one of that name."""
-        self._breaker_keys: dict[int, str] = {}
+        self._breaker_keys: dict[int, tuple[ToolPlan, str]] = {}
         self.ask: Ask | None = None
 
     def seen_by(self, ask: Ask | None, *, cache: bool) -> Self:
@@ -182,9 +182,9 @@ class LiveWorld:
     def _breaker_key(self, tool: ToolPlan) -> str:
         known = self._breaker_keys.get(id(tool))
         if known is None:
-            known = breaker_key(tool, self._names["env"], self._secret, self._graph.path)
-            self._breaker_keys[id(tool)] = known
-        return known
+            key = breaker_key(tool, self._names["env"], self._secret, self._graph.path)
+            known = self._breaker_keys[id(tool)] = tool, key
+        return known[1]
 
     def _digest(self, work: Work | None) -> str:
         project = self._graph.path.parent

@@ -34,6 +34,7 @@ from agentctl.graph.plan import (
     McpServerPlan,
     McpWork,
     PythonWork,
+    StoreWork,
     ToolPlan,
 )
 from agentctl.ids import new_uuid
@@ -213,6 +214,8 @@ def breaker_key(tool: ToolPlan, env: Mapping[str, str], secret: bytes, home: Pat
             at = str(folder)
         case McpWork(server=server):
             at = [server.name, list(server.command), str(server.folder), _address(server, env)]
+        case StoreWork(store=store):
+            at = [store.name, str(store.folder or "")]
         case AgentWork() | GraphWork():
             at = str(home)
     used = {name: env[name] for name in tool.env if name in env}

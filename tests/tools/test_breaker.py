@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from agentctl.errors import BreakerOpen, ErrorClass, StoreError, ToolError
-from agentctl.graph.plan import PythonWork, ToolPlan
+from agentctl.graph.compile import compile_graph
+from agentctl.graph.plan import PythonWork, ToolNode, ToolPlan
+from agentctl.spec.document import read_document
 from agentctl.store.breakers import DiskBreakers
 from agentctl.store.folder import open_breakers
 from agentctl.store.memory import MemoryBreakers
@@ -320,6 +322,21 @@ def test_two_files_named_alike_are_two_tools(tmp_path: Path) -> None:
         tool = tool_of(folder, "python: 'tools:look', breaker: {failures: 2}")
         assert isinstance(tool.work, PythonWork)
         found.add(breaker_key(tool, {}, b"", tmp_path))
+    assert len(found) == 2
+
+
+def test_two_stores_named_alike_are_two(tmp_path: Path) -> None:
+    found = set()
+    for path in ("one", "two"):
+        (tmp_path / path).mkdir()
+        (tmp_path / path / "graph.yaml").write_text(
+            "agentctl: 1\nname: kinds\nstores: {notes: {path: ./notes}}\ntools:\n"
+            "  it: {store: notes, operation: get, breaker: {failures: 2}}\n"
+            "start: go\nnodes:\n  go: {tool: it, args: {id: x}, then: end}\n"
+        )
+        node = compile_graph(read_document(tmp_path / path / "graph.yaml")).nodes["go"]
+        assert isinstance(node, ToolNode)
+        found.add(breaker_key(node.tool, {}, b"secret", tmp_path))
     assert len(found) == 2
 
 

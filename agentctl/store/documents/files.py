@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentctl.errors import StoreError, UsageError
+from agentctl.store.clock import MachineClock
 from agentctl.store.disk import DamagedStore, wal_of
 from agentctl.store.documents.database import PATIENCE, connect, create, errors
 from agentctl.store.documents.table import SCHEMA, DocumentTable
@@ -152,7 +153,7 @@ def _check_log(wal: Path) -> None:
         found = wal.stat()
     except FileNotFoundError:
         return
-    started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    started = time.time() - MachineClock()().uptime
     if found.st_size <= _LONGEST_LOG and found.st_mtime > started and is_damaged(wal):
         raise DamagedStore(f"the store is damaged: its log {wal} does not match its checksums")
 
