@@ -21,7 +21,6 @@ _ALWAYS = (
     "checkpoint.fallback",
     "sink.lost",
     "sandbox.violation",
-    "sandbox.downgraded",
     "breaker.opened",
 )
 """What a person must hear of, however quiet things are."""

@@ -26,7 +26,7 @@ def warning(event: Event) -> str | None:
         return f"the store failed, going on in memory: {one_line(str(event.data['error']), 200)}"
     if event.type == "sink.lost":
         return f"a sink is lost: {compact(event.data, 200)}"
-    if event.type in ("sandbox.violation", "sandbox.downgraded", "breaker.opened", "model.passed_over"):
+    if event.type in ("sandbox.violation", "breaker.opened", "model.passed_over"):
         return sentence(event)
     return None
 
@@ -78,16 +78,36 @@ def _retry(data: Json) -> str:
     return f"{name}: {error_text(data['error'])}; trying again in {duration(data['wait'])}"
 
 
-def _who(data: Json) -> str:
-    return f"{data['tool']}: " if "tool" in data else ""
+_STOPPED = {
+    "files": "reading",
+    "writes": "writing",
+    "network": "connecting",
+    "secrets": "looking into other processes",
+    "signals": "signalling other processes",
+    "namespaces": "a namespace or a mount",
+    "kernel": "a part of the kernel",
+    "processes": "starting processes",
+    "memory": "too much memory",
+    "time": "too much processor time",
+    "output": "too much output",
+}
+_NAMED_ALREADY = ("memory", "processor time", "processes")
+"""What was tried, where that says no more than the guarantee does."""
 
 
-def _facts(data: Json) -> str:
-    """What else an event says, in short: `: it took more than 64 MB`, else ` (what memory, limit 64)`."""
-    if said := data.get("said") or data.get("message"):
-        return f": {error_text(said)}"
-    others = [f"{name} {compact(value, 60)}" for name, value in data.items() if name not in ("tool", "call")]
-    return f" ({one_line(', '.join(others), 160)})" if others else ""
+def _stopped(data: Json) -> str:
+    """`look: stopped by its sandbox: reading /etc/passwd`, `… connecting (socket)`, `… more than 128MB of memory`."""
+    what = str(data["what"])
+    does, tried = _STOPPED.get(what, what), one_line(str(data.get("tried", "")), 160)
+    if said := data.get("said"):
+        does = error_text(said)
+    elif what in ("files", "writes"):
+        does = f"{does} {tried}"
+    elif tried.startswith("more than "):
+        does = tried
+    elif tried and tried not in _NAMED_ALREADY:
+        does = f"{does} ({tried})"
+    return f"{data['tool']}: stopped by its sandbox: {does}"
 
 
 _SENTENCES: dict[str, Callable[[Json], str]] = {
@@ -105,10 +125,9 @@ _SENTENCES: dict[str, Callable[[Json], str]] = {
     "breaker.refused": lambda data: (
         f"{data['tool']}: not called, it failed too often; tried again in {duration(data['retry_in'])}"
     ),
-    "sandbox.violation": lambda data: f"{data['tool']}: stopped by its sandbox{_facts(data)}",
-    "sandbox.downgraded": lambda data: (
-        f"{_who(data)}runs with less protection than the file asks for{_facts(data)}"
-    ),
+    "sandbox.violation": _stopped,
+    # a run that begins with a downgrade says so once, as a warning; this is which calls it was about
+    "sandbox.downgraded": lambda data: f"{data['tool']}: kept to the limits of its sandbox only",
     "limit.reached": lambda data: (
         f"limit {data['limit']} reached: {_amount(data['used'])} of {_amount(data['allowed'])}"
     ),

@@ -139,7 +139,7 @@ class TerminalProgress:
             self._call(event)
         elif event.type == "tool.output":
             self._output(event)
-        elif event.type == "route.decided" and not self.verbose:
+        elif event.type in ("route.decided", "sandbox.downgraded") and not self.verbose:
             return
         elif said := sentence(event):
             self._note(event, said, "yellow" if event.type in _TO_NOTICE else "dim")
@@ -200,9 +200,7 @@ class TerminalProgress:
         self.stop()
         mark, style = _MARKS.get(event.data["status"], ("·", ""))
         said = self.tally.summary(event, named=self.named)
-        if len(said) + 2 > self._width():
-            # A thread's id broken in two cannot be copied.
-            said = said.replace(" · thread ", "\n  thread ")
+        said = "\n  ".join(_folded(said, self._width() - 2))
         self._screen().print(self._text((f"{mark} ", style), (said, "dim")))
 
     # --- the screen ---
@@ -293,3 +291,15 @@ class TerminalProgress:
             return []
         lines = self._text((words, "dim")).wrap(self._screen(), max(_NARROWEST, self._screen().width - 4))
         return [self._text((_INDENT, "")).append_text(line) for line in list(lines)[-_TAIL_LINES:]]
+
+
+def _folded(said: str, width: int) -> list[str]:
+    """Lines of a summary, broken between its parts; a thread's id broken in two could not be copied."""
+    lines = [""]
+    for part in said.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > width:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return lines

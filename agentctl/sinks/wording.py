@@ -11,7 +11,7 @@ from agentctl.sinks.neutral import one_line
 
 
 def duration(seconds: float) -> str:
-    """`0.3ms`, `12ms`, `1.2s`, `3m05s`, `2h10m`."""
+    """`0.3ms`, `12ms`, `1.2s`, `10m`, `3m05s`, `2h`, `2h10m`."""
     if seconds < 0.01:
         return f"{seconds * 1000:.1f}ms"
     if seconds < 1:
@@ -20,8 +20,9 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes}m{rest:02}s"
-    return f"{minutes // 60}h{minutes % 60:02}m"
+        return f"{minutes}m{rest:02}s" if rest else f"{minutes}m"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours}h{rest:02}m" if rest else f"{hours}h"
 
 
 def count(number: int, word: str) -> str:

@@ -138,7 +138,9 @@ def _instead(name: str, schema: Json) -> str:
     close = nearest(name, known)
     if close:
         return f"; did you mean `{close}`?"
-    return f"; known is {listed([f'`{each}`' for each in known])}" if known else "; nothing is taken here"
+    if not known:
+        return "; nothing is taken here"
+    return f"; known {'is' if len(known) == 1 else 'are'} {listed([f'`{each}`' for each in known])}"
 
 
 def _below(schema: Json, path: list[str | int]) -> Json:

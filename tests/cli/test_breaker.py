@@ -55,7 +55,7 @@ def test_what_one_run_saw_fail_the_next_does_not_show_its_model(tmp_path: Path) 
     (tmp_path / "down").touch()
     first = agentctl("run", "graph.yaml", cwd=tmp_path)
     assert first.stdout.startswith("error: ")
-    assert "warning: look: 1 failure in a row, so it is not called for 1h00m; the last: " in first.stderr
+    assert "warning: look: 1 failure in a row, so it is not called for 1h; the last: " in first.stderr
     (tmp_path / "down").unlink()
     log = tmp_path / "asked"
     second = agentctl("run", "graph.yaml", cwd=tmp_path, AGENTCTL_SCRIPTED_LOG=str(log))
@@ -70,7 +70,7 @@ def test_at_a_terminal_it_is_a_line_that_the_breaker_opened(tmp_path: Path) -> N
     project(tmp_path, "{failures: 1}")
     (tmp_path / "down").touch()
     terminal = Terminal("run", "graph.yaml", cwd=tmp_path)
-    terminal.wait_for("look: 1 failure in a row, so it is not called for 1m00s; the last: ")
+    terminal.wait_for("look: 1 failure in a row, so it is not called for 1m; the last: ")
     assert terminal.exit_code() == 0
 
 

@@ -76,7 +76,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ({"n": 1, "nn": 2}, "`nn` is not known here; did you mean `n`?"),
         (
             {"n": None, "x": 1},
-            "`x` is not known here; known is `n` and `who`; `n` must be a whole number, got null",
+            "`x` is not known here; known are `n` and `who`; `n` must be a whole number, got null",
         ),
         ([1], "it must be"),
         ("{n: 1", "its arguments are no JSON object"),

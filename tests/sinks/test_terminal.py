@@ -45,7 +45,7 @@ def test_what_stays_is_a_line_for_each_step_its_calls_and_a_summary() -> None:
         assert line in left
     summary = " ".join(" ".join(left).partition("✓ done")[2].split())
     assert summary == (
-        "· 2 steps · 1 model call · 1 tool call · 1 from memo · 668 tokens (540 in, 128 out) · cost — · 9.3s "
+        "· 2 steps · 1 model call · 1 tool call · 1 from memo 668 tokens (540 in, 128 out) · cost — · 9.3s "
         f"thread {THREAD}"
     ), "wrapped between words: a thread's id broken in two cannot be copied"
 

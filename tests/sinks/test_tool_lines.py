@@ -142,7 +142,6 @@ def test_what_happens_around_a_call_is_a_line(type: str, data: Any, said: str) -
     ("type", "data"),
     [
         ("sandbox.violation", {"what": "memory", "said": "it took more than 64 MB"}),
-        ("sandbox.downgraded", {"said": "it took more than 64 MB"}),
         ("breaker.opened", {"failures": 5, "cooldown": 60.0, "error": "it took more than 64 MB"}),
     ],
 )
@@ -150,6 +149,27 @@ def test_what_a_sandbox_says_and_that_a_breaker_opens_is_heard_by_everyone(type:
     [line] = in_log(told(type, **data), verbose=False)
     assert line.startswith("warning: search: ")
     assert line.endswith(": it took more than 64 MB")
+
+
+@pytest.mark.parametrize(
+    ("what", "tried", "said"),
+    [
+        ("files", "/etc/passwd", "reading /etc/passwd"),
+        ("network", "socket", "connecting (socket)"),
+        ("memory", "memory", "too much memory"),
+        ("memory", "more than 128MB of memory", "more than 128MB of memory"),
+        ("processes", "clone", "starting processes (clone)"),
+    ],
+)
+def test_what_a_sandbox_stopped_is_named(what: str, tried: str, said: str) -> None:
+    [line] = in_log(told("sandbox.violation", what=what, tried=tried), verbose=False)
+    assert line == f"warning: search: stopped by its sandbox: {said}"
+
+
+def test_a_downgrade_that_was_warned_of_is_told_of_each_call_only_to_those_who_ask() -> None:
+    happen = told("sandbox.downgraded", **{"from": "isolated", "to": "process"})
+    assert on_terminal(happen) == []
+    assert on_terminal(happen, verbose=True) == ["    search: kept to the limits of its sandbox only"]
 
 
 def test_what_a_tool_prints_is_told_with_its_name_to_those_who_ask() -> None:

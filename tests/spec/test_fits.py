@@ -40,7 +40,7 @@ GOOD = {"email": "ada@example.org", "amount": 12}
         ({"amount": "9"}, '`amount` must be a number over 0 and at most 500, got "9"'),
         ({"email": "ada"}, '`email` must be an e-mail address, got "ada"'),
         ({"emial": 1}, "`emial` is not known here; did you mean `email`?"),
-        ({"x": 1}, "`x` is not known here; known is `email`, `amount`, `kind`, `lines` and `note`"),
+        ({"x": 1}, "`x` is not known here; known are `email`, `amount`, `kind`, `lines` and `note`"),
         ({"kind": "cash"}, '`kind` must be one of "card", "bank", got "cash"'),
         ({"lines": [{"id": 1}, {"id": "2"}]}, '`lines[1].id` must be a whole number, got "2"'),
         ({"lines": [{}]}, "`lines[0].id` is missing: it must be a whole number"),
