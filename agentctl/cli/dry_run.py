@@ -106,6 +106,7 @@ def _work(tool: ToolPlan) -> dict[str, Json]:
 def _tool_words(tool: ToolPlan) -> str:
     kept = "" if tool.cache in (None, 0) else ", answered from the memo where it can be"
     said = " ".join(map(str, _work(tool).values()))
+    kept += ", in a sandbox" if tool.sandbox is not None else ""
     return f"{tool.effect}{kept}" + (f": {said}" if tool.work and tool.work.kind != "python" else "")
 
 

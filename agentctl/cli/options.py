@@ -82,7 +82,7 @@ Sandbox = Annotated[
     Downgrade | None,
     typer.Option(
         "--sandbox",
-        help="process: keep tools with a `sandbox` to its limits only, where the machine cannot do more.",
+        help="process: of a `sandbox`, keep the limits of time, memory and processes only.",
         show_default=False,
     ),
 ]

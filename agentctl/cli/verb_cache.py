@@ -62,7 +62,7 @@ def list_entries(tool: Tool = None, as_json: AsJson = False, store: Store = None
         sys.stdout.write(calls_text(entries) if tool is not None else tools_text(entries, disk, limit))
 
 
-@app.command()
+@app.command(short_help="Say why a step's tool calls were remembered, or not.")
 def why(step: Step, as_json: AsJson = False, store: Store = None) -> None:
     """Say why the tool calls of a step were answered from the memo, or were not."""
     from agentctl.assembly.remembering import stories

@@ -70,7 +70,8 @@ def examined(store: Path | None) -> Iterator[Check]:
     yield _runtime()
     yield _weights()
     yield _keys()
-    yield _mcp()
+    yield _extra("mcp", "mcp", "tools of MCP servers")
+    yield _extra("stores", "apsw", "stores")
     names = sorted({point.name for point in entry_points(group="agentctl.providers")})
     yield Check("providers", bool(names), ", ".join(names) or "none", "" if names else "reinstall agentctl")
 
@@ -125,14 +126,15 @@ def _keys() -> Check:
     return Check("keys", None, f"{_KEY} is not set", "needed only for models of `openai/…`")
 
 
-def _mcp() -> Check:
-    if importlib.util.find_spec("mcp") is None:
-        hint = "needed only for tools of MCP servers: pip install 'agentctl[mcp]'"
-        return Check("mcp", None, "mcp is not installed", hint)
+def _extra(name: str, package: str, serves: str) -> Check:
+    """An extra of agentctl by its main package, which is also the name of its module."""
+    if importlib.util.find_spec(package) is None:
+        hint = f"needed only for {serves}: pip install 'agentctl[{name}]'"
+        return Check(name, None, f"{package} is not installed", hint)
     try:
-        return Check("mcp", True, f"mcp {version('mcp')}")
+        return Check(name, True, f"{package} {version(package)}")
     except PackageNotFoundError:
-        return Check("mcp", True, "mcp, of unknown version")
+        return Check(name, True, f"{package}, of unknown version")
 
 
 def _lines(checks: list[Check]) -> Iterator[str]:

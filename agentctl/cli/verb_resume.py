@@ -40,15 +40,17 @@ Assume = Annotated[
     typer.Option(
         "--assume",
         metavar="done|retry ID",
-        help="What became of a write whose end nobody saw.",
+        help="A write whose end nobody saw: it was done, or make it again.",
         show_default=False,
     ),
 ]
 Result = Annotated[
     str | None,
-    typer.Option("--result", metavar="JSON", help="What it gave, with --assume done.", show_default=False),
+    typer.Option(
+        "--result", metavar="JSON", help="What the write answered, with --assume done.", show_default=False
+    ),
 ]
-AcceptChanges = Annotated[bool, typer.Option("--accept-changes", help="Go on although the file changed.")]
+AcceptChanges = Annotated[bool, typer.Option("--accept-changes", help="Go on although the file has changed.")]
 
 
 @app.command()

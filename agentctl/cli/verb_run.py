@@ -60,7 +60,9 @@ def run(
     limit: Limits = None,
     approve: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOOL", help="Needs no person's yes in this run.", show_default=False),
+        typer.Option(
+            metavar="TOOL", help="A tool that needs no person's yes in this run.", show_default=False
+        ),
     ] = None,
     sandbox: Sandbox = None,
     env_file: EnvFile = None,
