@@ -1,4 +1,4 @@
-"""README.md does what it says: every command in it is run, every graph checked, every program of it run."""
+"""README.md and docs/tools.md do what they say: every command in them is run, every graph checked, every program run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from agentctl.models import catalogue
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+TOOLS = (ROOT / "docs" / "tools.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README + TOOLS, re.MULTILINE | re.DOTALL)
 """Language and text of each fenced block, in order."""
 ENV = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTCTL_", "OPENAI_"))}
 PATIENCE = 300.0
@@ -35,6 +36,8 @@ SHOWN = {
     "agentctl graph examples/support/graph.yaml": r"\Asupport\n├─ sort  agent sorter\n",
     "agentctl threads list": r"\ATHREAD .*\n[0-9a-f-]{36}  hello  done ",
     "agentctl threads show @last": r"(?s)\Athread .*\n    1  greet · .* → end\n       greeting: ",
+    "agentctl cache list": r"(?m)\ATOOL .*\nsearch_help  1  ",
+    "agentctl cache why @last:2": r"(?m)^  2\.0\.1  search_help: miss$",
     "agentctl init": r"\A\Z",
     "agentctl run my-desk/graph.yaml": r"\A\S",
     "agentctl doctor": r"(?s)\A· agentctl .*\nready\n\Z",
@@ -76,7 +79,17 @@ def ran(script: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_block_is_of_a_language_that_is_tried_here() -> None:
     assert {language for language, _ in BLOCKS} <= {"sh", "yaml", "python", ""}
-    assert len(BLOCKS) * 2 == len(re.findall(r"^```", README, re.MULTILINE))
+    assert len(BLOCKS) * 2 == len(re.findall(r"^```", README + TOOLS, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("page", "text"), [("README.md", README), ("docs/tools.md", TOOLS)])
+def test_every_link_leads_somewhere(page: str, text: str) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        path, _, heading = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.is_file(), link
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        assert not heading or heading in {each.lower().replace(" ", "-") for each in headings}, link
 
 
 def test_the_first_two_commands_set_up() -> None:
