@@ -367,16 +367,22 @@ class Summarise(Part, frozen=True):
 class Context(Part, frozen=True):
     """What of a long history is sent: the summary, what is recalled, and the newest messages."""
 
-    window: Annotated[Count | UnsetType, doc("Messages kept word for word.", 12)] = UNSET
+    window: Annotated[Count | UnsetType, doc("Messages kept word for word.", 12, default=12)] = UNSET
     summarise: Annotated[
         Summarise | UnsetType,
         doc("The rolling summary.", {"into": "summary", "over": 24, "agent": "condenser"}),
     ] = UNSET
     archive: Annotated[StoreName | UnsetType, doc("The store that keeps what leaves.", "talks")] = UNSET
-    recall: Annotated[Count | UnsetType, doc("Passages brought back by meaning.", 3)] = UNSET
-    python: Annotated[str | UnsetType, doc("`module:function`, a policy of your own.", "context:trim")] = (
-        UNSET
-    )
+    recall: Annotated[
+        Count | UnsetType, doc("Passages of this thread brought back from the archive for a prompt.", 3)
+    ] = UNSET
+    python: Annotated[
+        str | UnsetType,
+        doc(
+            "`module:function`, a policy of your own and alone: it takes `messages` and answers those to send.",
+            "context:trim",
+        ),
+    ] = UNSET
 
 
 class FileText(Part, frozen=True):
