@@ -146,16 +146,13 @@ async def agreed(
     """
     async with _Field(asking, members, on_failed) as field:
         votes: Counter[bytes] = Counter()
-        left = len(members)
         async for number, answer in field.answers():
-            left = field.open
-            if not is_good(answer.reply):
-                continue
-            ballot = _ballot(answer.reply)
-            votes[ballot] += 1
-            if votes[ballot] >= agree:
-                return await field.won(number, on_delta)
-            if max(votes.values()) + left < agree:
+            if is_good(answer.reply):
+                ballot = _ballot(answer.reply)
+                votes[ballot] += 1
+                if votes[ballot] >= agree:
+                    return await field.won(number, on_delta)
+            if max(votes.values(), default=0) + field.open < agree:
                 break
         if field.have_all_failed:
             return await field.won(None, on_delta)

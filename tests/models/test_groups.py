@@ -172,6 +172,13 @@ def test_a_vote_that_can_no_longer_be_won_is_ended_at_once() -> None:
     assert late.cancelled
 
 
+def test_answers_that_are_no_votes_may_end_it_too() -> None:
+    late = says("late", "y", after=1_000_000)
+    with pytest.raises(ModelError, match="at most 0 did"):
+        vote(says("a", "x"), says("b", "x", after=2), late, good=lambda reply: reply.text == "y")
+    assert late.cancelled
+
+
 def test_a_vote_in_which_all_fail_is_the_last_failure() -> None:
     with pytest.raises(ModelError, match="b is down"):
         vote(fails("a"), fails("b"))
