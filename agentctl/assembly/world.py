@@ -85,7 +85,15 @@ class LiveWorld:
         self._store_tools = StoreTools(self.stores.get)
         self._mcp = McpTools(env, mask)
         self._caller = ToolCaller(
-            self._work, memo, secret, env, mask, self._code_files, breakers=self._breakers, store=folder
+            self._work,
+            memo,
+            secret,
+            env,
+            mask,
+            self._code_files,
+            breakers=self._breakers,
+            store=folder,
+            sandboxed=sandboxed,
         )
         self._memo = memo
         self._secret = secret

@@ -95,11 +95,13 @@ class ToolCaller:
         *,
         breakers: ToolBreakers | None = None,
         store: Path | None = None,
+        sandboxed: bool = True,
     ) -> None:
         """`env` are the variables of the file, of which tools use some; `secret` keeps their values out of keys.
 
         `mask` takes secrets out of what is remembered; `code_files` gives the digests of the files of a tool's code;
-        `store` is agentctl's own folder, of which no tool sees anything.
+        `store` is agentctl's own folder, of which no tool sees anything. Not `sandboxed`: tools with a `sandbox` are
+        kept to its limits only, and no answer of one of these runs is given to a run of the other kind.
         """
         self._work = work
         self._memo = memo
@@ -109,6 +111,7 @@ class ToolCaller:
         self._mask = mask
         self._code_files = code_files
         self._granted = GrantedFiles(store)
+        self._sandboxed = sandboxed
         self._flights: SingleFlight[str, MemoEntry] = SingleFlight()
         self._scopes: dict[tuple[object, ...], tuple[ToolPlan, Scope]] = {}
         """By the tool itself, its code and tenant: two files may each have one of that name."""
@@ -222,7 +225,7 @@ class ToolCaller:
                 tenant=call.tenant,
                 env={name: self._env[name] for name in tool.env if name in self._env},
                 secret=self._secret,
-                sandbox=_sandbox(tool),
+                sandbox=_sandbox(tool, sandboxed=self._sandboxed),
                 server=self._server(tool),
             )
             # kept with the tool, so that its id stays its own
@@ -252,10 +255,13 @@ def _filled(text: Expression, names: Mapping[str, Json]) -> Json:
         return None  # a variable is not set, which is a value of its own here
 
 
-def _sandbox(tool: ToolPlan) -> Json:
+def _sandbox(tool: ToolPlan, *, sandboxed: bool) -> Json:
     """What the sandbox allows; the files that it names are in the definition, and their bytes beside the arguments."""
     plan = tool.sandbox
-    return None if plan is None else {"time": plan.time, "memory": plan.memory, "network": plan.network}
+    if plan is None:
+        return None
+    allowed = {"time": plan.time, "memory": plan.memory, "network": plan.network}
+    return allowed if sandboxed else {**allowed, "profile": "process"}
 
 
 def _known(call: Call) -> Json:

@@ -231,6 +231,27 @@ def test_a_resumed_turn_keeps_the_downgrade_that_it_was_begun_with(project: Path
 
 
 @isolates
+def test_no_answer_of_an_unprotected_run_is_given_to_a_protected_one_nor_the_other_way(project: Path) -> None:
+    read = GRAPH.replace(
+        "files: {read: [./notes], write: [.]}}", "files: {read: [./notes]}}\n    effect: read\n    cache: 10m"
+    )
+    (project / "graph.yaml").write_text(read)
+    (project / "it.sh").write_text("#!/bin/sh\ncat notes/a\n")
+    os.utime(project / "notes" / "a", (1, 1))
+
+    def hits(thread: str, *more: str) -> int:
+        done = agentctl(
+            project, "run", "graph.yaml", "--thread", thread, "--events", f"{thread}.jsonl", *more
+        )
+        assert (done.returncode, done.stdout) == (0, "tea\n"), done.stderr
+        return (project / f"{thread}.jsonl").read_text().count('"memo.hit"')
+
+    assert [hits("a", "--sandbox", "process"), hits("b")] == [0, 0]
+    assert [hits("c"), hits("d", "--sandbox", "process")] == [1, 1]
+    assert "another sandbox" in agentctl(project, "cache", "why", "b:1").stdout
+
+
+@isolates
 def test_a_run_that_can_be_isolated_is(project: Path) -> None:
     done = agentctl(project, "run", "graph.yaml")
     assert (done.returncode, done.stdout) == (0, "tea\n")
