@@ -11,7 +11,17 @@ from pathlib import Path
 from agentctl.check.allow import apply_allowances
 from agentctl.check.facts import Facts
 from agentctl.check.flow import FileModel, read_flow
-from agentctl.check.rules import data, expressions, fields, graph, nesting, references, routers, values
+from agentctl.check.rules import (
+    context,
+    data,
+    expressions,
+    fields,
+    graph,
+    nesting,
+    references,
+    routers,
+    values,
+)
 from agentctl.check.secrets import named_secrets, starred
 from agentctl.check.sites import Shared, Sites
 from agentctl.check.traffic import traffic_of
@@ -57,6 +67,7 @@ GRAPH: tuple[Callable[[FileModel], Iterator[Finding]], ...] = (
     nesting.background_in_map,
     nesting.background_without_placeholder,
     nesting.history_side_by_side,
+    context.parts_that_do_not_go_together,
     routers.arm_after_else,
     routers.routers_in_circle,
     routers.router_never_used,

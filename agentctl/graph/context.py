@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from agentctl import units
-from agentctl.errors import UsageError
+from agentctl.check.rules.context import WINDOW
 from agentctl.graph.plan import AgentPlan, ContextPlan, PythonWork, StorePlan, StoreWork, ToolPlan, Work
 from agentctl.graph.stores import compile_store
 from agentctl.json import Json
@@ -17,8 +17,6 @@ from agentctl.spec.model import Context
 from agentctl.spec.store_tools import PARAMETERS
 from agentctl.spec.types import fields_schema, messages_schema
 
-WINDOW = 12
-"""Messages kept word for word where the file does not say."""
 MAX_RECALLED = 16 * 1024
 """Bytes of what is recalled: a longer message is cut to the passage that fits best."""
 MAX_SENT = 4 * 1024 * 1024
@@ -28,11 +26,9 @@ MAX_SENT = 4 * 1024 * 1024
 def compile_context(
     document: Document, spec: Context, keys: Keys, condenser: AgentPlan | None, *, is_replay: bool
 ) -> ContextPlan:
-    """The plan of the policy at `keys`. Raises UsageError for parts that do not go together, UnreadableSource."""
+    """The plan of the policy at `keys`. Raises UsageError for a model that cannot embed, UnreadableSource."""
     if spec.python is not UNSET:
         return _own(document, spec, keys, is_replay=is_replay)
-    if spec.recall is not UNSET and spec.archive is UNSET:
-        raise _refused(document, (*keys, "recall"), "`recall` needs an `archive` to find passages in")
     window = WINDOW if spec.window is UNSET else spec.window
     over: int | str = spec.summarise.over if spec.summarise else 2 * window
     store = compile_store(document, spec.archive) if spec.archive is not UNSET else None
@@ -51,10 +47,6 @@ def compile_context(
 def _own(document: Document, spec: Context, keys: Keys, *, is_replay: bool) -> ContextPlan:
     """A function of one's own; a replay does not read its code."""
     reference = str(spec.python)
-    for key in ("window", "summarise", "archive", "recall"):
-        if getattr(spec, key) is not UNSET:
-            message = f"`{key}` does nothing beside `python`, which decides alone what is sent"
-            raise _refused(document, (*keys, key), message)
     work = None
     if not is_replay:
         folder = document.value((*keys, "python"))[0].parent.absolute()
@@ -93,8 +85,3 @@ def _tool(name: str, work: Work | None, parameters: Json, max_result: int, first
         max_calls=None,
         definition=None,
     )
-
-
-def _refused(document: Document, keys: Keys, message: str) -> UsageError:
-    path, span = document.key(keys)
-    return UsageError(f"{path.name}:{span.line}:{span.column}: {message}")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import agentctl
-from agentctl.errors import ModelError, ToolError, UsageError
+from agentctl.errors import ModelError, ToolError
 from agentctl.graph.plan import Model
 from agentctl.messages import ChatReply, ChatRequest, Message, ToolCall
 from agentctl.models.groups import Hearing, ModelAnswer
@@ -413,10 +413,3 @@ def test_a_policy_that_parts_a_result_from_its_call_is_the_nodes_error(tmp_path:
     assert outcome.status == "failed"
     assert outcome.error is not None
     assert "stands without its call" in str(outcome.error)
-
-
-def test_parts_that_do_not_go_together_are_refused_at_their_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"talk.yaml:7:.*`recall` needs an `archive`"):
-        agentctl.load(written(tmp_path, "{recall: 3}"))
-    with pytest.raises(UsageError, match="`window` does nothing beside `python`"):
-        agentctl.load(written(tmp_path, '{python: "policy:bad", window: 3}', "def bad(messages): ...\n"))
