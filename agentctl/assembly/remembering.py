@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agentctl.assembly.replaying import opened_store, resolve
+from agentctl.assembly.replaying import no_store, opened_store, resolve
 from agentctl.engine.missed import Story, story_of
 from agentctl.errors import UsageError
 from agentctl.json import Json
@@ -22,11 +22,13 @@ _STEP = re.compile(rf"(\d+(?:(?:{_CALL})?/[^!./]+)*)(?:\.(\d+)\.(\d+))?")
 
 @contextmanager
 def opened_memo(store: str | Path | None) -> Iterator[RememberedCalls | None]:
-    """The memo of the store; None where there is no store."""
+    """The memo of the store; None where there is no store yet. Raises UsageError for a named one that is not there."""
     folder = Path(store) if store is not None else find_store(Path.cwd())
-    if folder is None or not folder.is_dir():
+    if folder is None:
         yield None
         return
+    if not folder.is_dir():
+        raise no_store(folder)
     memo = RememberedCalls(folder.absolute(), size_limit=memo_size())
     try:
         yield memo

@@ -40,13 +40,19 @@ async def areplay(
         return await engine_replay.replay(name, rows, _compiler(recordings, other), sinks)
 
 
+def no_store(folder: Path | None) -> UsageError:
+    """What to raise where there is none."""
+    return UsageError(
+        f"there is no store {folder or 'here or in a folder above'}", hint="`agentctl run` makes one"
+    )
+
+
 @asynccontextmanager
 async def opened_store(store: str | Path | None) -> AsyncIterator[ThreadStore]:
     """An existing store. Raises UsageError when there is none."""
     folder = Path(store) if store is not None else find_store(Path.cwd())
     if folder is None or not folder.is_dir():
-        where = folder or "here or in a folder above"
-        raise UsageError(f"there is no store {where}", hint="`agentctl run` makes one")
+        raise no_store(folder)
     threads = open_thread_store(folder)
     try:
         yield threads

@@ -259,6 +259,13 @@ def test_where_there_is_no_memo_it_is_said_kindly(tmp_path: Path, capsys: Captur
         (tmp_path / ".agentctl").mkdir(exist_ok=True)
 
 
+@pytest.mark.parametrize("verb", ["list", "clear"])
+def test_a_named_store_that_is_not_there_is_no_empty_one(tmp_path: Path, capsys: Captured, verb: str) -> None:
+    shown = here(capsys, "cache", verb, "--store", "gone", cwd=tmp_path)
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "there is no store gone" in shown.stderr
+
+
 def test_two_runs_at_once_make_one_call_and_the_other_is_told_a_hit(tmp_path: Path) -> None:
     (tmp_path / "tools.py").write_text(
         "import pathlib, time\n\n\ndef slow(n: int) -> int:\n"
