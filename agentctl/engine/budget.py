@@ -95,7 +95,7 @@ class Budget:
             if self.usage.total >= allowed:
                 raise LimitReached("tokens", self.usage.total, allowed)
         if limits.step_tokens is not None and self.step_tokens >= limits.step_tokens:
-            raise LimitReached("tokens", self.step_tokens, limits.step_tokens)
+            raise LimitReached("step.tokens", self.step_tokens, limits.step_tokens)
         if limits.cost is not None and self.cost is not None:
             ceiling = limits.cost - min(limits.reserve_cost, limits.cost / 2) * self.reserved
             if self.cost >= ceiling:
@@ -110,7 +110,7 @@ class Budget:
         if self.tool_calls + open >= limits.tool_calls:
             raise LimitReached("tool_calls", self.tool_calls + open, limits.tool_calls)
         if limits.step_tool_calls is not None and self.step_tool_calls + open >= limits.step_tool_calls:
-            raise LimitReached("tool_calls", self.step_tool_calls + open, limits.step_tool_calls)
+            raise LimitReached("step.tool_calls", self.step_tool_calls + open, limits.step_tool_calls)
 
     def calls_begun(self, tool: str) -> int:
         """Calls of one tool in the turn, those under way among them."""

@@ -8,7 +8,19 @@ from typing import Literal
 from agentctl.json import Json
 
 CutReason = Literal["timeout", "step_time", "time"]
-LimitName = Literal["recursion", "time", "tokens", "cost", "tool_calls", "state_size", "max_visits", "depth"]
+LimitName = Literal[
+    "recursion",
+    "time",
+    "tokens",
+    "cost",
+    "tool_calls",
+    "state_size",
+    "depth",
+    "step.tokens",
+    "step.tool_calls",
+    "max_visits",
+]
+"""Keys below `limits`; the last one is a node's."""
 
 
 class Cut(Exception):
@@ -24,7 +36,8 @@ class LimitReached(Exception):
     """A limit of the turn is met. `used` and `allowed` are in the limit's own unit."""
 
     def __init__(self, limit: LimitName, used: float, allowed: float) -> None:
-        super().__init__(f"limits.{limit} is met: {_number(used)} of {_number(allowed)}")
+        key = limit if limit == "max_visits" else f"limits.{limit}"
+        super().__init__(f"{key} is met: {_number(used)} of {_number(allowed)}")
         self.limit: LimitName = limit
         self.used = used
         self.allowed = allowed

@@ -156,13 +156,24 @@ def test_max_calls_of_a_tool_is_exact_under_calls_side_by_side(most: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("limits", "made"),
-    [(", tool_calls: 3", 3), (", step: {tool_calls: 2}", 2), (", tool_calls: 1, step: {tool_calls: 2}", 1)],
+    ("limits", "made", "met"),
+    [
+        (", tool_calls: 3", 3, "tool_calls"),
+        (", step: {tool_calls: 2}", 2, "step.tool_calls"),
+        (", tool_calls: 1, step: {tool_calls: 2}", 1, "tool_calls"),
+    ],
 )
-def test_limits_of_a_step_and_a_turn_are_exact_under_calls_side_by_side(limits: str, made: int) -> None:
+def test_limits_of_a_step_and_a_turn_are_exact_under_calls_side_by_side(
+    limits: str, made: int, met: str
+) -> None:
     at = desk(looks(1, 2, 3, 4, 5), limits=limits, tools={"look": soon})
     outcome = at.run()
     assert (outcome.status, outcome.exit_code, outcome.tool_calls) == ("limit", 5, made)
+    assert outcome.error is not None
+    assert (outcome.error["limit"], outcome.error["message"]) == (
+        met,
+        f"limits.{met} is met: {made} of {made}",
+    )
     assert len(at.desk.worked) == made
     assert at.replay().divergences == ()
 
