@@ -1,6 +1,7 @@
 """The support desk's tools, over a SQLite database that is made from shop.sql at first use."""
 
 import contextlib
+import io
 import sqlite3
 from pathlib import Path
 
@@ -55,3 +56,11 @@ def refund(email: str, amount: float, idempotency_key: str) -> dict:
         "INSERT OR IGNORE INTO refunds (key, email, amount) VALUES (?, ?, ?)", idempotency_key, email, amount
     )
     return {"paid": amount, "to": email}
+
+
+def run_snippet(code: str) -> str:
+    """What a few lines of Python print. They may do as they like: the sandbox of this tool lets them do nothing else."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "snippet", "exec"), {"__name__": "__main__"})
+    return printed.getvalue().strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from agentctl.models.catalogue import LOCAL, installed
+from agentctl.tools.sandbox.proof import prove_all
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.skipif(
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.skipif(
 )
 CUT = ["unshare", "--net"] if os.geteuid() == 0 and shutil.which("unshare") else []
 """Runs a command with no network, where that may be done."""
+HOLDS = all(proof.holds for proof in asyncio.run(prove_all()))
+"""Whether this machine enforces sandboxes: what was found is kept, so that it is looked at once a boot."""
 
 
 class Desk:
@@ -87,6 +91,26 @@ def test_support_asks_a_person_before_money_moves(desk: Desk) -> None:
     assert "identical" in desk("replay", asked["thread"])
     again = desk.outcome(*words, "--no-cache")
     assert again["status"] == "done", "what was paid back is owed no longer"
+
+
+@pytest.mark.skipif(not HOLDS, reason="this machine cannot enforce a sandbox: agentctl doctor")
+def test_support_runs_a_customers_code_for_those_who_pay_and_lets_it_see_nothing(desk: Desk) -> None:
+    assert _scripted(desk, "a sum", "pro")["output"]["answer"] == "I looked: 45"
+    assert "may read only the files that it grants" in _scripted(desk, "my passwd", "pro")["output"]["answer"]
+    assert "there is no tool `run_snippet`" in _scripted(desk, "a sum", "free")["output"]["answer"]
+
+
+def test_support_asks_a_person_before_a_model_looks_a_customer_up(desk: Desk) -> None:
+    asked = _scripted(desk, "my address", "staff", "--sandbox", "process", code=6)
+    answer = f"{asked['question']['id']}=approve"
+    assert "Ann" in desk.outcome("resume", asked["thread"], "--answer", answer)["output"]["answer"]
+    assert "identical" in desk("replay", asked["thread"])
+
+
+def _scripted(desk: Desk, question: str, plan: str, *words: str, code: int = 0) -> Any:
+    given = ["-i", f"question={question}", "-i", "email=cy@example.org", "-i", f"plan={plan}"]
+    script = ["--model", "default=scripted/script.yaml"]
+    return desk.outcome("run", "examples/support/graph.yaml", *script, *given, *words, code=code)
 
 
 def test_talk_remembers_over_three_turns(desk: Desk) -> None:
