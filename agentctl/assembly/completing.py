@@ -20,6 +20,6 @@ class Completing:
         """The graph itself where it has no servers. Raises CannotRun where file and server do not agree."""
         if not served:
             return graph
-        if self._graph is None or served is not self._served:
+        if self._graph is None or served != self._served:
             self._graph, self._served = self.compile(served), served
         return self._graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from agentctl.assembly.world import LiveWorld
@@ -21,11 +21,12 @@ class Open:
     sinks: tuple[Sink, ...]
 
     async def close(self) -> None:
-        """End the workers, then let go of the files."""
-        await self.world.close()
-        for sink in self.sinks:
-            await sink.close()
-        await self.store.close()
+        """End the workers, then let go of the files: of each, whatever becomes of the others."""
+        async with AsyncExitStack() as parts:
+            parts.push_async_callback(self.store.close)
+            for sink in reversed(self.sinks):
+                parts.push_async_callback(sink.close)
+            parts.push_async_callback(self.world.close)
 
 
 @dataclass(slots=True)

@@ -174,18 +174,18 @@ class LiveWorld:
         return time.time()
 
     async def close(self) -> None:
-        """End the workers and commands, hang up, and close memo and breakers."""
-        await self._models.close()
-        await self._workers.close()
-        await self._in_process.close()
-        await self._commands.close()
-        await self._mcp.close()
-        await self._http.close()
-        await self.stores.close()
-        if self._memo is not None:
-            await self._memo.close()
-        if self._breakers is not None:
-            await self._breakers.close()
+        """End the workers and commands, hang up, and close memo and breakers: each, whatever becomes of the others."""
+        async with contextlib.AsyncExitStack() as parts:
+            for part in (self._breakers, self._memo):
+                if part is not None:
+                    parts.push_async_callback(part.close)
+            parts.push_async_callback(self.stores.close)
+            parts.push_async_callback(self._http.close)
+            parts.push_async_callback(self._mcp.close)
+            parts.push_async_callback(self._commands.close)
+            parts.push_async_callback(self._in_process.close)
+            parts.push_async_callback(self._workers.close)
+            parts.push_async_callback(self._models.close)
 
     def _breaker_key(self, tool: ToolPlan) -> str:
         known = self._breaker_keys.get(id(tool))
