@@ -112,7 +112,7 @@ class CommandTools:
         for running in list(self._running):
             self._begin_end(running)
         await asyncio.gather(*self._endings)
-        self._starter.close()
+        await self._starter.close()
 
     def _words(self, work: CommandWork, call: Call) -> list[str]:
         names: dict[str, Json] = {"args": call.arguments, "run": call.run, "env": self._declared}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from agentctl.tools.kept import isolation
+from agentctl.tools.kept import isolation, reaped
 
 _MAIN = f"""
 import sys
@@ -58,14 +58,10 @@ class CommandStarter:
             self.start()
             self._send(files)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let it end. It does when every command has."""
         self._let_go()
-        if self._process is None:
-            return
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
+        if self._process is not None and not await reaped(self._process, _GRACE):
             self._end()
         self._process = None
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 _GRACE = 0.5
 """Seconds in which a keeper must be gone before its whole group is killed."""
+_PATIENCE = 5.0
+"""Seconds in which what was killed must be gone."""
 
 
 class KeptProcess:
@@ -65,26 +67,47 @@ class KeptProcess:
             await self._kill_group()
 
     async def gone(self, patience: float) -> bool:
-        """Whether the process is reaped within `patience` seconds. Polled: a kill takes a few milliseconds."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        wait = 0.001
-        while self._process.poll() is None:
-            if loop.time() > deadline:
-                return False
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, 0.02)
-        return True
+        """Whether the process ends within `patience` seconds."""
+        return await reaped(self._process, patience)
 
     async def _kill_group(self) -> None:
-        """SIGKILL until nobody is left. Not for long: the dead count too, until init has reaped them."""
+        """SIGKILL until nobody is left who is not dead: the dead are of the group until init has reaped them."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _GRACE / 5
-        with suppress(ProcessLookupError):
+        deadline = loop.time() + _PATIENCE
+        with suppress(ProcessLookupError, PermissionError):  # none left, or none of ours
             while loop.time() < deadline:
                 self._process.poll()
                 os.killpg(self._process.pid, signal.SIGKILL)
-                await asyncio.sleep(0.002)
+                if not _has_living(self._process.pid):
+                    break
+                await asyncio.sleep(0.005)
+        await self.gone(_GRACE)
+
+
+async def reaped(process: subprocess.Popen[bytes], patience: float) -> bool:
+    """Whether it ends within `patience` seconds. Polled: a kill takes a few milliseconds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    wait = 0.001
+    while process.poll() is None:
+        if loop.time() > deadline:
+            return False
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, 0.02)
+    return True
+
+
+def _has_living(group: int) -> bool:
+    """Whether some process of a group is neither dead nor dying; without /proc nobody can say."""
+    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:  # it ended meanwhile
+            continue
+        state, _, its_group = stat.rpartition(b")")[2].split()[:3]
+        if int(its_group) == group and state not in (b"Z", b"X"):
+            return True
+    return False
 
 
 def isolation() -> str:

@@ -289,7 +289,7 @@ def test_what_a_program_left_in_a_widened_pipe_is_read_to_its_end(folder: Path) 
             return await running.ended()
         finally:
             await running.end()
-            starter.close()
+            await starter.close()
 
     assert len(asyncio.run(ended()).stdout) == 300_000
 

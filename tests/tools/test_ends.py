@@ -65,6 +65,6 @@ def test_what_cannot_be_started_for_want_of_descriptors_leaves_none_open(
         with at_most(more), pytest.raises(OSError, match="Too many open files"):
             started(starter, tmp_path)
         assert descriptors() == before
-        starter.close()
+        await starter.close()
 
     asyncio.run(tried())

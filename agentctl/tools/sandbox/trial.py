@@ -132,7 +132,7 @@ class _Commands:
             await running.end()
 
     async def close(self) -> None:
-        self._starter.close()
+        await self._starter.close()
 
     def _order(self, words: list[str], limits: CallLimits) -> Json:
         env = {"PATH": os.defpath}
