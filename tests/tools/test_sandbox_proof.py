@@ -87,7 +87,7 @@ def test_what_is_isolated_holds() -> None:
 def test_without_its_root_files_are_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "_system", lambda **_: iter(["--bind", "/", "/", "--dev", "/dev"]))
     monkeypatch.setattr(isolated, "_tmp", lambda _: iter(["--dir", "/tmp"]))
-    monkeypatch.setattr(isolated, "_grants", lambda *_: iter(()))
+    monkeypatch.setattr(isolated, "_places", lambda *_: {})
     found = attacked("isolated")
     assert "files" in found
     assert "memory" not in found
@@ -141,6 +141,31 @@ def test_a_proof_is_kept_until_something_changes(cache: Path, monkeypatch: pytes
     monkeypatch.setattr(proof, "_version", lambda: "99")
     assert asyncio.run(proof.prove("process")).holds
     assert len(trials) == 3
+
+
+def test_a_proof_that_was_planted_counts_for_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials: list[Profile] = []
+
+    async def attack(profile: Profile) -> trial.Broken:
+        trials.append(profile)
+        return {"files": "read"} if profile == "restricted" else {}
+
+    monkeypatch.setattr(proof, "attack", attack)
+    monkeypatch.setattr(proof, "_cause", lambda _: ("", ""))
+    assert asyncio.run(proof.prove("process")).holds
+    [kept] = cache.iterdir()
+    aim = kept.with_name(kept.name.replace("process", "restricted"))
+    for plant in (aim.symlink_to, aim.hardlink_to):
+        plant(kept)
+        assert not asyncio.run(proof.prove("restricted")).holds
+        aim.unlink()
+    os.mkfifo(aim)
+    assert not asyncio.run(proof.prove("restricted")).holds
+    aim.unlink()
+    kept.rename(kept.with_name("elsewhere"))
+    kept.symlink_to("elsewhere")
+    assert asyncio.run(proof.prove("process")).holds
+    assert trials == ["process", *["restricted"] * 3, "process"]
 
 
 def test_what_does_not_hold_is_tried_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

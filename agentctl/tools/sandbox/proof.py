@@ -21,6 +21,8 @@ from agentctl.tools.sandbox.profiles import GIVEN, GUARANTEES, Guarantee, Profil
 from agentctl.tools.sandbox.trial import attack
 
 DOWNGRADE = "or run it with the bounds of a process only: --sandbox process"
+_LONGEST = 4096
+"""Bytes of what is kept."""
 _INSTALL = (
     "install bubblewrap (apt install bubblewrap, dnf install bubblewrap), or pip install 'agentctl[sandbox]'"
 )
@@ -179,11 +181,18 @@ def _cache_folder() -> Path:
 
 
 def _is_kept(place: Path) -> bool:
-    """Whether a trial of this very kind went well; what another user wrote counts for nothing."""
+    """Whether a trial of this very kind went well; what another user wrote, or led to, counts for nothing."""
     try:
-        return place.stat().st_uid == os.getuid() and decode(place.read_bytes()) == {"v": 1, "holds": True}
+        # not through a link, which may lead to another proof of ours
+        with open(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            is_ours = os.fstat(file.fileno()).st_uid == os.getuid()
+            return is_ours and decode(file.read(_LONGEST)) == _kept(place)
     except (OSError, ValueError):
         return False
+
+
+def _kept(place: Path) -> Json:
+    return {"v": 2, "holds": True, "of": place.stem}
 
 
 def _keep(place: Path) -> None:
@@ -191,7 +200,7 @@ def _keep(place: Path) -> None:
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-            file.write(encode({"v": 1, "holds": True}))
+            file.write(encode(_kept(place)))
         os.replace(file.name, place)
 
 
