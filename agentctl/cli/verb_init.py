@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,13 +19,25 @@ app = application()
 
 SCHEMA = "schemas/graph.v1.json"
 """Where the first line of a template's graph says that the schema is; a path of this machine would help no other."""
-_TRY = {"hello": "-i who=Ada", "support": "-i 'question=How do I reset my password?'"}
+_SCHEMA_THERE = f"../../{SCHEMA}"
+"""Where the ready graphs of a checkout have it."""
+_NAMES = "hello, support, or a ready graph: approval, ensemble, long-memory, map-reduce, router-workers, supervisor, tiers."
+_TRY = {
+    "hello": "-i who=Ada",
+    "support": "-i 'question=How do I reset my password?'",
+    "approval": "-i 'subject=a lost cat'",
+    "ensemble": "-i 'message=My bicycle is a week late. Where is it?'",
+    "long-memory": "-i 'say=My cat is called Miso.'",
+    "router-workers": "-i 'question=What is 7 times 8?'",
+    "supervisor": "-i 'question=How hot is Venus, and how many times as wide as the Earth is Jupiter?'",
+    "tiers": "-i 'question=What did I pay for order 7?' -i plan=pro",
+}
 
 
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; made if need be.")] = Path("."),
-    template: Annotated[str, typer.Option("--from", metavar="NAME", help="hello or support.")] = "hello",
+    template: Annotated[str, typer.Option("--from", metavar="NAME", help=_NAMES)] = "hello",
     quiet: Quiet = False,
 ) -> None:
     """Start a project: a graph, its tools and the schema for editors. Runs offline at once; overwrites nothing."""
@@ -53,18 +66,30 @@ def init(
 
 def template_files(name: str) -> dict[str, str]:
     """The texts of a template by path inside it. Raises UsageError for an unknown one."""
-    root = files("agentctl.cli").joinpath("templates")
-    known = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
+    known = {folder.name: folder for place in _places() for folder in place.iterdir() if folder.is_dir()}
     if name not in known:
-        raise UsageError(f"there is no template `{name}`", hint=f"the templates are: {', '.join(known)}")
-    return dict(_texts(root.joinpath(name), ""))
+        raise UsageError(
+            f"there is no template `{name}`", hint=f"the templates are: {', '.join(sorted(known))}"
+        )
+    texts = dict(_texts(known[name], ""))
+    return {path: text.replace(_SCHEMA_THERE, SCHEMA, 1) for path, text in texts.items()}
 
 
-def _texts(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _places() -> list[Traversable]:
+    """The folders that have templates; in a wheel the ready graphs are among the package's own."""
+    package = files("agentctl")
+    in_checkout = Path(str(package)).parent / "graphs"
+    return [package / "cli" / "templates", *([in_checkout] if in_checkout.is_dir() else [])]
+
+
+def _texts(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
+    """The files of a folder, without those that its runs leave behind."""
+    ignored = folder / ".gitignore"
+    left_behind = ignored.read_text(encoding="utf-8").splitlines() if ignored.is_file() else []
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
-        if item.is_dir() and item.name != "__pycache__":
-            found += _texts(item, f"{prefix}{item.name}/")
-        elif item.is_file():
-            found.append((prefix + item.name, item.read_text(encoding="utf-8")))
-    return found
+        if item.name in (*left_behind, ".agentctl", "__pycache__"):
+            continue
+        if item.is_dir():
+            yield from _texts(item, f"{prefix}{item.name}/")
+        else:
+            yield prefix + item.name, item.read_text(encoding="utf-8")

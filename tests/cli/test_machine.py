@@ -34,7 +34,7 @@ def test_a_template_is_valid_and_nothing_is_overwritten(
 
 def test_an_unknown_template_is_refused_with_the_known_ones(tmp_path: Path, capsys: Captured) -> None:
     assert run(["init", str(tmp_path), "--from", "helo"]) == 2
-    assert "the templates are: hello, support" in capsys.readouterr().err
+    assert "the templates are: approval, ensemble, hello, " in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
