@@ -52,22 +52,26 @@ def _own(document: Document, spec: Context, keys: Keys, *, is_replay: bool) -> C
         folder = document.value((*keys, "python"))[0].parent.absolute()
         work = PythonWork(read_function(folder, reference))
     parameters = fields_schema({"messages": "array"})
-    policy = _tool(reference, work, parameters, MAX_SENT, first=messages_schema())
+    policy = _tool(reference, work, parameters, MAX_SENT, {"python": reference}, first=messages_schema())
     return ContextPlan(window=WINDOW, over=2 * WINDOW, policy=policy)
 
 
 def _archive(store: StorePlan) -> ToolPlan:
     # not journalled as a write: the store takes the same documents twice without harm, and syncs what it has taken
     parameters = fields_schema({"documents": "array"})
-    return _tool(f"{store.name}.archive", StoreWork(store, "archive"), parameters, MAX_RECALLED)
+    definition = {"store": store.name, "operation": "archive"}
+    return _tool(f"{store.name}.archive", StoreWork(store, "archive"), parameters, MAX_RECALLED, definition)
 
 
 def _recall(store: StorePlan) -> ToolPlan:
     parameters = fields_schema(PARAMETERS["search"])
-    return _tool(f"{store.name}.recall", StoreWork(store, "search"), parameters, MAX_RECALLED)
+    definition = {"store": store.name, "operation": "search"}
+    return _tool(f"{store.name}.recall", StoreWork(store, "search"), parameters, MAX_RECALLED, definition)
 
 
-def _tool(name: str, work: Work | None, parameters: Json, max_result: int, first: Json = None) -> ToolPlan:
+def _tool(
+    name: str, work: Work | None, parameters: Json, max_result: int, definition: Json, first: Json = None
+) -> ToolPlan:
     """A tool that no model is offered."""
     return ToolPlan(
         name=name,
@@ -83,5 +87,5 @@ def _tool(name: str, work: Work | None, parameters: Json, max_result: int, first
         idempotency_key=None,
         max_result=max_result,
         max_calls=None,
-        definition=None,
+        definition=definition,
     )

@@ -131,6 +131,9 @@ _SENTENCES: dict[str, Callable[[Json], str]] = {
     "limit.reached": lambda data: (
         f"limit {data['limit']} reached: {_amount(data['used'])} of {_amount(data['allowed'])}"
     ),
+    "context.summarised": lambda data: (
+        f"{data['field']}: {data['messages']} messages summarised, {data['kept']} kept word for word"
+    ),
     "context.trimmed": lambda data: f"{data['field']}: the {data['dropped']} oldest dropped",
     "ask.answered": lambda data: f"{one_line(str(data['id']), 60)} answered: {compact(data['answer'])}",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -443,3 +445,18 @@ def test_a_policy_that_parts_a_result_from_its_call_is_the_nodes_error(tmp_path:
     assert outcome.status == "failed"
     assert outcome.error is not None
     assert "stands without its call" in str(outcome.error)
+
+
+def test_a_dry_run_shows_what_the_policy_calls(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "agentctl",
+        "run",
+        written(tmp_path, LAYERS),
+        "--dry-run",
+        "-i",
+        "question=x",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "talks.recall   read: store talks" in done.stdout, done.stderr
