@@ -453,7 +453,7 @@ def test_a_dry_run_shows_what_the_policy_calls(tmp_path: Path) -> None:
         "-m",
         "agentctl",
         "run",
-        written(tmp_path, LAYERS),
+        str(written(tmp_path, LAYERS)),
         "--dry-run",
         "-i",
         "question=x",
