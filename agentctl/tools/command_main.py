@@ -151,11 +151,11 @@ class Keeper:
         try:
             if self.isolated is not None:
                 self._lay_out(status, block)
-            os.chdir("/" if self.isolated is not None else order["folder"])
+            os.chdir("/" if self.isolated is not None else _bytes(order["folder"]))
             _limit(self.limits)
-            words = [word.encode() for word in order["words"]]
-            env = {name.encode(): value.encode() for name, value in order["env"].items()}
-            os.execve(order["program"].encode(), words, env)
+            words = [_bytes(word) for word in order["words"]]
+            env = {_bytes(name): _bytes(value) for name, value in order["env"].items()}
+            os.execve(_bytes(order["program"]), words, env)
         except OSError as error:
             tell(self.report, {"errno": error.errno})
 
@@ -197,6 +197,11 @@ class Keeper:
 
 def tell(report: int, said: dict[str, Json]) -> None:
     os.write(report, json.dumps(said).encode() + b"\n")
+
+
+def _bytes(text: str) -> bytes:
+    """As they were, also where they are no UTF-8: a folder or a variable may hold any."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _limit(limits: dict[str, Json]) -> None:

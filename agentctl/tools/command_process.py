@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 
-from agentctl.json import Json, decode, encode
+from agentctl.json import Json, decode
 from agentctl.tools.command_starter import CommandStarter
 from agentctl.tools.ends import Ends
 
@@ -61,7 +62,7 @@ class CommandProcess:
         self._reads: dict[int, bool] = {}
         """What is read from, and whether its end is the end of the command."""
         with Ends() as ends:
-            given = ends.lent(_file_of(encode(order)))
+            given = ends.lent(_file_of(json.dumps(order).encode()))
             (self._out, out), (self._err, err), (self._told, report) = (ends.reading() for _ in range(3))
             self._control, control = ends.writing()
             starter.hand((given, out, err, report, control))

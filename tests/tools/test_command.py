@@ -151,6 +151,14 @@ def test_it_runs_in_the_folder_of_its_file_with_little_around_it(
     }
 
 
+def test_a_variable_that_is_no_text_reaches_it_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", os.fsdecode(b"/caf\xe9"))
+    code = "import os; print(os.environb[b'HOME'])"
+    assert ran(folder, python("-c", code), ", returns: string") == r"b'/caf\xe9'"
+
+
 def test_a_program_of_the_project_is_named_by_its_path(folder: Path) -> None:
     script = folder / "bin" / "hello"
     script.parent.mkdir()
