@@ -124,9 +124,10 @@ class McpServer:
         if is_unknown(work.tool, text):
             raise self._named(unknown(work.tool, text))
         if result.is_error:
-            said = text.strip()[:_LONGEST_ERROR] or "it failed, and did not say why"
+            # masked while it is whole: a secret that is cut in two is not recognised
+            said = self._masked(text.strip())[:_LONGEST_ERROR] or "it failed, and did not say why"
             # an answer of a healthy server, which no retry mends and no breaker counts
-            raise ToolError("tool_failed", str(self._mask(said)), retryable=False)
+            raise ToolError("tool_failed", said, retryable=False)
         if work.output is not None and result.structured_content is not None:
             problem = first_problem(work.output)(result.structured_content)
             if problem is not None:

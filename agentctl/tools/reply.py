@@ -80,7 +80,13 @@ def describe(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an exception's own __str__ can fail, too
         text = ""
     name = type(error).__name__
-    return (f"{name}: {text}" if text else name)[:LONGEST_MESSAGE]
+    said = f"{name}: {text}" if text else name
+    if len(said) <= LONGEST_MESSAGE:
+        return said
+    # between words where there are any: a secret that is cut in two is not recognised
+    cut = said[:LONGEST_MESSAGE]
+    words = cut.rsplit(None, 1)[0]
+    return f"{words} …" if len(words) > LONGEST_MESSAGE // 2 else cut
 
 
 def frames(error: BaseException) -> str:
