@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus
 
 from agentctl.json import Json
@@ -27,6 +27,16 @@ class Mask:
     def __call__(self, value: Json) -> Json:
         return self._masked(value) if self._secrets else value
 
+    def begun(self, text: str) -> int:
+        """How many characters at the end of a text may be the beginning of a secret."""
+        longest = 0
+        for secret in self._secrets:
+            for length in range(min(len(secret) - 1, len(text)), longest, -1):
+                if text.endswith(secret[:length]):
+                    longest = length
+                    break
+        return longest
+
     def _masked(self, value: Json) -> Json:
         if isinstance(value, str):
             for secret in self._secrets:
@@ -37,6 +47,34 @@ class Mask:
         if isinstance(value, Sequence):  # a tuple, too: the calls of a reply are one
             return [self._masked(item) for item in value]
         return value
+
+
+class MaskedStream:
+    """Tells a text that comes in pieces, of which no one need hold a whole secret."""
+
+    def __init__(self, mask: Mask, tell: Callable[[str], None]) -> None:
+        self._mask = mask
+        self._tell = tell
+        self._held = ""
+        """What may be the beginning of a secret."""
+
+    def add(self, text: str) -> None:
+        """Tell what is surely none."""
+        self._held = str(self._mask(self._held + text))
+        sure = len(self._held) - self._mask.begun(self._held)
+        told, self._held = self._held[:sure], self._held[sure:]
+        if told:
+            self._tell(told)
+
+    def end(self) -> None:
+        """Nothing more comes: tell the rest."""
+        if self._held:
+            self._tell(self._held)
+        self._held = ""
+
+    def drop(self) -> None:
+        """What was said is void."""
+        self._held = ""
 
 
 def _forms(secret: str) -> Iterator[str]:

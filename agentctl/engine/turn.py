@@ -14,6 +14,7 @@ import msgspec
 
 from agentctl.engine.budget import Budget
 from agentctl.engine.effects import Answer, Effects, Mismatch, error_record
+from agentctl.engine.masking import MaskedStream
 from agentctl.engine.signals import LimitReached, Question, Waiting
 from agentctl.engine.tape import called_tool
 from agentctl.engine.world import World
@@ -253,13 +254,15 @@ class Turn:
         if self.is_beside:
             # what others have used by now is chance, and so it is on the tape
             self.budget.before_model_call()
+        said = MaskedStream(self.effects.mask, partial(self._delta, place))
         hearing = Hearing(
-            on_delta=partial(self._delta, place),
-            on_retry=partial(self._model_retry, place, agent.model.reference),
+            on_delta=said.add,
+            on_retry=partial(self._model_retry, place, agent.model.reference, said),
             on_failed=partial(self._member_failed, place),
             is_good=partial(is_usable, agent),
         )
         answer = await self.world.chat(agent.model, request, hearing)
+        said.end()
         body = msgspec.to_builtins(answer.reply)
         body.pop("usage", None)
         kept = {"res": body, "usage": msgspec.to_builtins(answer.usage), "cost": answer.cost}
@@ -501,12 +504,15 @@ class Turn:
         return str(self.effects.mask(text or "stopped"))
 
     def _delta(self, place: Place, text: str) -> None:
-        self._publish("model.delta", place, text=self.effects.mask(text))
+        self._publish("model.delta", place, text=text)
 
     def _tell(self, place: Place, tool: ToolPlan, type: str, data: dict[str, Json]) -> None:
         self._publish_call(type, place, tool, **self.effects.mask(data))
 
-    def _model_retry(self, place: Place, name: str, error: AgentctlError, wait: float) -> None:
+    def _model_retry(
+        self, place: Place, name: str, said: MaskedStream, error: AgentctlError, wait: float
+    ) -> None:
+        said.drop()
         self._publish("model.retry", place, name=name, error=self.effects.mask(error.message), wait=wait)
 
     def _tool_retry(self, place: Place, tool: ToolPlan, error: AgentctlError, wait: float) -> None:

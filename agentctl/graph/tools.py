@@ -72,7 +72,6 @@ class _ToolCompiler:
         if key is None and effect == "write" and spec.store is not UNSET:
             key = natural_key
         reads = _Reads.of(() if recorded is not None else self._templates())
-        declared = tuple(self.document.data.get("env", {}))
         return ToolPlan(
             name=self.name,
             work=work,
@@ -88,12 +87,27 @@ class _ToolCompiler:
             max_result=MAX_RESULT if spec.max_result is UNSET else units.size(spec.max_result),
             max_calls=spec.max_calls or None,
             definition=self.document.data["tools"][self.name],
-            # a program is given all that the file declares; only the templates of a request can use a variable
-            env=declared if spec.command is not UNSET or reads.whole("env") else reads.some("env"),
+            env=self._env(reads),
             needs=reads.needed("env"),
             run=reads.some("run"),
             breaker=breaker(spec.breaker),
             sandbox=self._sandbox(spec.sandbox) if spec.sandbox else None,
+        )
+
+    def _env(self, reads: _Reads) -> tuple[str, ...]:
+        """A program is given what the file declares; only the templates of a request can use a variable.
+
+        Least power: in a sandbox it is given no secret that its templates do not name.
+        """
+        declared, named = self.document.data.get("env", {}), reads.some("env")
+        if reads.whole("env"):
+            return tuple(declared)
+        if self.spec.command is UNSET:
+            return named
+        if not self.spec.sandbox:
+            return tuple(declared)
+        return tuple(
+            name for name, variable in declared.items() if name in named or not variable.get("secret")
         )
 
     def _work(self) -> tuple[Work, Json, str]:

@@ -54,14 +54,14 @@ class CommandTools:
         isolate: bool = True,
         store: Path | None = None,
     ) -> None:
-        """`env` are the variables of the file: a program is given all of them.
+        """`env` are the variables of the file: a program is given those that its tool may have.
 
         `store` is agentctl's own folder, which no isolated program sees. Without `isolate` a tool with a
         `sandbox` is bounded by its limits only: the profile `process`.
         """
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._declared = dict(env)
-        self._env = {"PATH": os.defpath, **kept, **env}
+        self._env = {"PATH": os.defpath, **kept}
         self._mask = mask
         self._isolate = isolate
         self._store = store
@@ -127,7 +127,8 @@ class CommandTools:
         return words
 
     def _order(self, run: _Run, words: list[str]) -> Json:
-        env = self._env
+        declared = {name: self._declared[name] for name in run.call.tool.env if name in self._declared}
+        env = {**self._env, **declared}
         if run.call.idempotency_key is not None:
             env = {**env, KEY_VARIABLE: run.call.idempotency_key.replace("\0", "")}
         name, folder = words[0], run.work.folder

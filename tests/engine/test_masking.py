@@ -6,7 +6,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from agentctl.engine.masking import Mask
+from agentctl.engine.masking import Mask, MaskedStream
 from tests.engine.desk import bench, calls, said
 
 SECRET = 'p"ss/wörd+& 1'
@@ -71,3 +71,25 @@ def test_a_secret_in_a_call_that_a_model_asks_for_is_in_no_record_or_event() -> 
     assert at.run().output == {"c": "done"}
     assert given == ["x ***"]
     assert secret not in str([at.records(), [event.data for event in at.seen.events]])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 40])
+def test_a_secret_that_comes_in_pieces_is_told_in_none(size: int) -> None:
+    told: list[str] = []
+    stream = MaskedStream(Mask(["alpha bravo charlie", "alpine hut 7"]), told.append)
+    text = "go: alpha bravo charlie, alphabet, alpine hut 7. al"
+    for at in range(0, len(text), size):
+        stream.add(text[at : at + size])
+        assert "bravo" not in "".join(told)
+    stream.end()
+    assert "".join(told) == "go: ***, alphabet, ***. al"
+
+
+def test_what_may_begin_a_secret_and_is_void_is_not_told() -> None:
+    told: list[str] = []
+    stream = MaskedStream(Mask(["alpha bravo"]), told.append)
+    stream.add("well, alpha b")
+    stream.drop()
+    stream.add("ye")
+    stream.end()
+    assert told == ["well, ", "ye"]

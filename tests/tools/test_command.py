@@ -376,3 +376,14 @@ def test_twenty_at_once_each_have_their_own_answer(folder: Path) -> None:
     held = len(os.listdir("/proc/self/fd"))
     assert asyncio.run(together()) == [str(n) for n in range(20)]
     assert len(os.listdir("/proc/self/fd")) == held
+
+
+def test_a_program_in_a_sandbox_is_given_no_secret_that_its_words_do_not_name(folder: Path) -> None:
+    def given(more: str, words: str = "") -> str:
+        text = f"command: [sh, -c, 'env', {words}], effect: read{more}"
+        return " ".join(tool_of(folder, text, DECLARED).env)
+
+    boxed = ", sandbox: {time: 2s}"
+    assert given("") == "TOKEN PLACE"
+    assert given(boxed) == "PLACE"
+    assert given(boxed, '"${{ env.TOKEN }}"') == "TOKEN PLACE"
