@@ -14,7 +14,7 @@ from agentctl.engine.signals import LimitReached, Question, Waiting
 from agentctl.engine.steps import NOTHING, YIELD_EVERY, Passage, Steps, as_node_error
 from agentctl.engine.tape import packed, references_to
 from agentctl.engine.turn import Turn
-from agentctl.errors import CannotRun, NodeError
+from agentctl.errors import CannotRun, NodeError, UsageError
 from agentctl.expressions import ExpressionError
 from agentctl.graph.plan import END, GraphNode, Node, SetNode
 from agentctl.json import Json
@@ -35,6 +35,8 @@ class Ended:
     question: Question | None = None
     exit_code: int = 0
     reason: Literal["", "stopped", "cannot"] = ""
+    refused: UsageError | None = None
+    """Why the answer to the question that was given is none."""
 
 
 class Executor(Steps):
@@ -51,7 +53,7 @@ class Executor(Steps):
             return await self._drive()
         except Waiting as waiting:
             self._leave("waiting", None)
-            return Ended("waiting", question=waiting.question, exit_code=6)
+            return Ended("waiting", question=waiting.question, exit_code=6, refused=waiting.refused)
         except asyncio.CancelledError:
             if not self.watch.stopping:
                 raise

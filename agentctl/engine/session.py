@@ -204,6 +204,8 @@ class Session:
             watch.close()
         _publish_end(turn, outcome)
         await turn.events.settle()
+        if ended.refused is not None:
+            raise ended.refused
         return outcome
 
     def _run_names(self, thread: str, turn: int, tenant: str) -> dict[str, Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agentctl.errors import UsageError
 from agentctl.json import Json
 
 CutReason = Literal["timeout", "step_time", "time"]
@@ -75,6 +76,8 @@ class Question:
 class Waiting(Exception):
     """The turn cannot go on without a person."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, refused: UsageError | None = None) -> None:
+        """`refused` says why the answer that was given is none; the question stays open."""
         super().__init__(question.text)
         self.question = question
+        self.refused = refused

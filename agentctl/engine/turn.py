@@ -201,11 +201,12 @@ class Turn:
         text = f"May `{tool.name}` be called with {encode(self.effects.mask(arguments)).decode()}?"
         question = Question(_approval_id(place, tool), "approval", text, APPROVALS)
         if question.id in self.answers:
-            return {"res": _chosen(question, self.answers[question.id])}
+            return {"res": _taken(question, partial(_chosen, question, self.answers[question.id]))}
         self._publish("ask.waiting", place, **question.as_json())
         if self.world.ask is None:
             raise Waiting(question)
-        return {"res": _chosen(question, await self._thought_of(self.world.ask(question)))}
+        answer = await self._thought_of(self.world.ask(question))
+        return {"res": _taken(question, partial(_chosen, question, answer))}
 
     async def _thought_of(self, answer: Awaitable[Json]) -> Json:
         """A person's answer; nothing is cut short while they think."""
@@ -407,11 +408,12 @@ class Turn:
         assumed = self.assume.get(place.key)
         if key is not None or assumed == "retry":
             return partial(self._call, place, tool, arguments, key, None)
-        if isinstance(assumed, dict):
-            return partial(_given, {"res": _assumed(place, tool, assumed["done"]), "assumed": True})
         shown = encode(self.effects.mask(arguments)).decode()
         text = f"`{tool.name}` was called with {shown} and its outcome is unknown"
         question = Question(place.key, "outcome", text, ("done", "retry"))
+        if isinstance(assumed, dict):
+            result = _taken(question, partial(_assumed, place, tool, assumed["done"]))
+            return partial(_given, {"res": result, "assumed": True})
         self._publish("ask.waiting", place, **question.as_json())
         raise Waiting(question)
 
@@ -428,11 +430,11 @@ class Turn:
         assert self.world is not None
         id = self._question_id(place, node)
         deadline = await self._deadline(place, node)
+        asked = Question(id, "ask", question, node.choices, deadline)
         if id in self.answers:
-            return {"res": self._fitting(node, self.answers[id])}
+            return {"res": _taken(asked, partial(self._fitting, node, self.answers[id]))}
         if deadline is not None and self.world.now() >= deadline:
             return {"res": None}
-        asked = Question(id, "ask", question, node.choices, deadline)
         self._publish("ask.waiting", place, **asked.as_json())
         if self.world.ask is None:
             raise Waiting(asked)
@@ -441,7 +443,7 @@ class Turn:
                 answer = await self._thought_of(self.world.ask(asked))
         except TimeoutError:
             return {"res": None}
-        return {"res": self._fitting(node, answer)}
+        return {"res": _taken(asked, partial(self._fitting, node, answer))}
 
     async def _deadline(self, place: Place, node: AskNode) -> float | None:
         """When the answer is due: an absolute time, set when the question was first asked."""
@@ -597,6 +599,14 @@ def _approval_id(place: Place, tool: ToolPlan) -> str:
     step = place.path.removesuffix("/approve")
     again = f"~{place.attempt}" if place.attempt > 1 else ""
     return f"{tool.name}@{step}.{place.reply}.{place.call}{again}"
+
+
+def _taken(question: Question, answer: Callable[[], Json]) -> Json:
+    """The answer as it is read; one that is none leaves the question open. Raises Waiting."""
+    try:
+        return answer()
+    except UsageError as error:
+        raise Waiting(question, error) from error
 
 
 def _chosen(question: Question, answer: Json) -> Json:

@@ -82,3 +82,16 @@ def test_another_tier_is_not_offered_the_tool_whatever_is_approved(desk: Path, c
     assert done.returncode == 0
     assert "refund refused: the tier does not offer it" in done.stderr
     assert not (desk / "paid").exists()
+
+
+def test_an_answer_that_is_none_leaves_the_question_open(desk: Path, capsys: Captured) -> None:
+    here(capsys, "run", "graph.yaml", "-i", "plan=staff", "--thread", "t", cwd=desk)
+    refused = here(capsys, "resume", "t", "--answer", "refund@1.1.1=perhaps", cwd=desk)
+    assert refused.returncode == 2
+    assert "`perhaps` is no answer to `refund@1.1.1`; choose approve or reject" in refused.stderr
+    shown = here(capsys, "threads", "show", "t", cwd=desk)
+    assert "waiting" in shown.stdout
+    assert "May `refund` be called" in shown.stdout
+    done = here(capsys, "resume", "t", "--answer", "refund@1.1.1=approve", cwd=desk)
+    assert (done.returncode, (desk / "paid").read_text()) == (0, "5\n")
+    assert here(capsys, "replay", "t", cwd=desk).returncode == 0
