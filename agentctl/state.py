@@ -42,6 +42,9 @@ class FieldPlan:
     has_default: bool = False
     keep: int | None = None
     first: int | None = None
+    placeholder: Json = None
+    has_placeholder: bool = False
+    """Whether the field reads as its placeholder while it holds its default, or nothing."""
 
     @property
     def grows(self) -> bool:
@@ -72,6 +75,15 @@ class State:
     seen: dict[str, set[bytes]] = field(default_factory=dict)
     size: int = 2
     """The whole state as JSON, in bytes."""
+    shown: dict[str, Json] = field(init=False)
+    """What expressions read: the values, but placeholders where fields have them and hold their defaults."""
+
+    def __post_init__(self) -> None:
+        self.shown = self.values
+        if any(plan.has_placeholder for plan in self.fields.values()):
+            self.shown = dict(self.values)
+            for name in self.fields:
+                self._show(name)
 
     @classmethod
     def fresh(cls, fields: Mapping[str, FieldPlan]) -> State:
@@ -92,18 +104,23 @@ class State:
         state.digest = digest
         return state
 
-    def begin(self, reset: Iterable[str], inputs: Mapping[str, Json]) -> None:
-        """Begin a turn: outputs back to their defaults, then the inputs, which replace what was there.
+    def begin(
+        self, reset: Iterable[str], inputs: Mapping[str, Json], arrived: Sequence[Write] = ()
+    ) -> list[Trimmed]:
+        """Begin a turn: outputs back to their defaults, then what background jobs found (prepared writes), then the
+        inputs, which replace what was there.
 
         Raises NodeError(bad_answer) for an input that does not fit, before anything is changed.
         """
         fitting = {name: self._whole(self.fields[name], value) for name, value in inputs.items()}
         for name in reset:
             self.reset(name)
+        trimmed = self.apply(arrived)
         for name, value in fitting.items():
             self._put(name, value)
         if fitting:
             self._chain(encode(fitting))
+        return trimmed
 
     def prepare(self, writes: Iterable[Write]) -> list[Write]:
         """Check writes against the types and copy them. Raises NodeError(bad_answer); changes nothing."""
@@ -114,6 +131,7 @@ class State:
         trimmed = []
         for name, value in writes:
             dropped = self._reduce(self.fields[name], value)
+            self._show(name)
             if dropped:
                 trimmed.append(Trimmed(name, dropped))
         if writes:
@@ -128,6 +146,7 @@ class State:
         else:
             self.size -= self.sizes.pop(name, 0)
             self.values.pop(name, None)
+            self._show(name)
 
     def _fitting(self, plan: FieldPlan, value: Json) -> Json:
         if isinstance(value, Drop):
@@ -220,6 +239,19 @@ class State:
         self.sizes[name] = size
         self.values[name] = value
         self.seen.pop(name, None)
+        self._show(name)
+
+    def _show(self, name: str) -> None:
+        """Keep what expressions read in step with the values, where they are not the same thing."""
+        if self.shown is self.values:
+            return
+        plan, is_there = self.fields[name], name in self.values
+        if plan.has_placeholder and (not is_there or self.values[name] == plan.default):
+            self.shown[name] = plan.placeholder
+        elif is_there:
+            self.shown[name] = self.values[name]
+        else:
+            self.shown.pop(name, None)
 
 
 def _is_too_deep(value: Json) -> bool:

@@ -16,12 +16,15 @@ from agentctl.assembly.limits import with_limits
 from agentctl.assembly.sharing import Open, Sharing
 from agentctl.assembly.world import LiveWorld, memo_secret
 from agentctl.check.check import check
+from agentctl.engine.jobs import Job, JobQueue
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.session import Request, Session
 from agentctl.engine.watch import Stop
+from agentctl.engine.working import JobWorker
 from agentctl.engine.world import Ask
 from agentctl.errors import UsageError
 from agentctl.events import Sink
+from agentctl.graph.background import background_nodes
 from agentctl.graph.compile import compile_graph
 from agentctl.graph.plan import Graph, Served, single_models
 from agentctl.graph.tiers import with_approvals
@@ -31,7 +34,16 @@ from agentctl.models.calling import ProviderPool
 from agentctl.sinks.jsonl import JsonLinesSink
 from agentctl.spec.document import Document, part_refused, read_document
 from agentctl.spec.finding import Finding
-from agentctl.store.folder import find_store, open_breakers, open_memo, open_thread_store, prepare_store
+from agentctl.store.folder import (
+    find_store,
+    open_breakers,
+    open_jobs,
+    open_memo,
+    open_thread_store,
+    prepare_jobs,
+    prepare_store,
+)
+from agentctl.store.protocols import ThreadStore
 
 T = TypeVar("T")
 Durability = Literal["normal", "full"]
@@ -209,6 +221,43 @@ class LoadedGraph:
         async with self._session(sinks, answer, cache) as session:
             return await session.resume(thread, request, stop)
 
+    def work(self, thread: str | None = None, **settings: Json) -> list[Job]:
+        """As `awork`, from synchronous code."""
+        return _wait(self.awork(thread, **settings))
+
+    async def awork(
+        self,
+        thread: str | None = None,
+        *,
+        only: Sequence[str] | None = None,
+        assume: Mapping[str, Json] | None = None,
+        accept_changes: bool = False,
+        sinks: Sequence[Sink] = (),
+        cache: bool = True,
+        stop: Stop | None = None,
+    ) -> list[Job]:
+        """Work on background jobs until they are done: those that a thread started, or those of the keys in `only`.
+
+        Returns those that were tried. Their results arrive at the start of the thread's next turn.
+        """
+        async with self._session(sinks, None, cache) as session:
+            worker = JobWorker(
+                session.graph,
+                session.jobs,
+                session.world,
+                session.sinks,
+                session.secrets,
+                stop,
+                assume or {},
+                accept_changes,
+            )
+            return await worker.work(thread, only)
+
+    @property
+    def has_background(self) -> bool:
+        """Whether a turn can start jobs."""
+        return next(background_nodes(self.graph), None) is not None
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Keep the store and the tools' workers from one run to the next, as runs at the same time do."""
@@ -252,8 +301,14 @@ class LoadedGraph:
             graph, served = self.graph, await world.served()
             if self.completing is not None:
                 graph = self.completing.completed(graph, served)
-            everyone = [*shared.sinks, *sinks]
-            yield Session(graph, shared.store, world, sinks=everyone, secrets=self.environment.secrets)
+            yield Session(
+                graph,
+                shared.store,
+                world,
+                sinks=[*shared.sinks, *sinks],
+                secrets=self.environment.secrets,
+                jobs=JobQueue(shared.jobs),
+            )
 
     def _open(self) -> Open:
         folder = prepare_store(self.store or find_store(Path.cwd()) or Path.cwd() / ".agentctl")
@@ -271,7 +326,14 @@ class LoadedGraph:
             sandboxed="sandbox" not in self.options,
         )
         sinks = (JsonLinesSink(folder / "events.jsonl"),) if self.graph.jsonl else ()
-        return Open(open_thread_store(folder, durability=self.durability), world, sinks)
+        return Open(
+            open_thread_store(folder, durability=self.durability), self._open_jobs(folder), world, sinks
+        )
+
+    def _open_jobs(self, folder: Path) -> ThreadStore:
+        if self.has_background:
+            prepare_jobs(folder)
+        return open_jobs(folder, durability=self.durability)
 
     def _has_breakers(self) -> bool:
         return any(tool.breaker is not None for tool in self.graph.tools.values())

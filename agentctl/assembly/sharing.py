@@ -17,6 +17,8 @@ class Open:
     """A store, a world and the file's own sinks, in use."""
 
     store: ThreadStore
+    jobs: ThreadStore
+    """The logs of background jobs."""
     world: LiveWorld
     sinks: tuple[Sink, ...]
 
@@ -24,6 +26,7 @@ class Open:
         """End the workers, then let go of the files: of each, whatever becomes of the others."""
         async with AsyncExitStack() as parts:
             parts.push_async_callback(self.store.close)
+            parts.push_async_callback(self.jobs.close)
             for sink in reversed(self.sinks):
                 parts.push_async_callback(sink.close)
             parts.push_async_callback(self.world.close)

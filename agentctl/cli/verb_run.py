@@ -32,6 +32,7 @@ from agentctl.cli.options import (
     application,
 )
 from agentctl.cli.turns import Console, finish
+from agentctl.cli.working import work_off
 from agentctl.errors import UsageError
 from agentctl.json import Json
 
@@ -97,6 +98,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would run, run nothing.")
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave background jobs to the next run, or to `jobs run`.")
+    ] = False,
     yes: Yes = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -119,7 +123,7 @@ def run(
     thread = thread_meant(thread, store)
     console = Console(quiet=quiet, verbose=verbose, json=as_json, events=events, store=store)
     thread = thread_meant(thread, store)
-    settings = Settings(graph, console, thread, tenant, not no_cache, abandon)
+    settings = Settings(graph, console, thread, tenant, not no_cache, abandon, waits=not no_wait)
     if each is None:
         lines, given = [], read_inputs(inputs, input, graph.graph)
     else:
@@ -146,6 +150,8 @@ class Settings:
     tenant: str
     cache: bool
     abandon: bool
+    waits: bool = True
+    """Whether it works on the turn's background jobs when the turn is over."""
 
 
 async def _one_turn(settings: Settings, given: dict[str, Json]) -> int:
@@ -161,7 +167,12 @@ async def _one_turn(settings: Settings, given: dict[str, Json]) -> int:
                 stop=turn.stop,
                 abandon=settings.abandon,
             )
-        return finish(outcome, settings.console, turn.signals)
+        code = finish(outcome, settings.console, turn.signals)
+        over = outcome.status in ("done", "limit", "failed")
+        if not (settings.waits and over and settings.graph.has_background):
+            return code
+        console, cache = settings.console, settings.cache
+        return await work_off(settings.graph, outcome.thread, console, cache=cache) or code
 
 
 async def _every_line(settings: Settings, lines: list[Line], concurrency: int | None) -> int:

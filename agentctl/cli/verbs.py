@@ -22,6 +22,7 @@ VERBS = {
     "resume": "Go on after a wait, a crash or Ctrl-C.",
     "replay": "Run a thread again from its tape and compare.",
     "threads": "List, show and remove threads.",
+    "jobs": "List, work on and cancel background jobs.",
     "cache": "List, explain and forget remembered tool calls.",
     "models": "List, fetch and remove embedded models.",
     "doctor": "Say what this machine can do.",

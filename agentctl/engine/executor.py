@@ -212,7 +212,7 @@ class Executor(Steps):
         if self.passage.failure is not None:
             inside["failure"] = self.passage.failure
         values, digest = turn.state.values, turn.state.digest
-        return {
+        record: dict[str, Json] = {
             "kind": "snapshot",
             "n": turn.step,
             "file": turn.graph.digest,
@@ -220,6 +220,9 @@ class Executor(Steps):
             "digest": digest,
             "turn": inside,
         }
+        if turn.open_jobs:
+            record["jobs"] = dict(turn.open_jobs)
+        return record
 
     def _may_be_late(self) -> bool:
         """Whether the tape or the clock could say that the turn's time is over."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentctl.engine.signals import LimitReached
-from agentctl.engine.tape import Tape, called_tool, unpacked
+from agentctl.engine.tape import Tape, arrived, called_tool, unpacked
 from agentctl.graph.plan import END
 from agentctl.json import Json, encode
 from agentctl.state import FieldPlan, State
@@ -63,6 +63,8 @@ class History:
     turn_seq: int = 0
     snapshot_seq: int = 0
     pending: Pending | None = None
+    jobs: dict[str, str] = field(default_factory=dict)
+    """Background jobs whose results have not arrived, and their nodes."""
 
     def take(self, seq: int, record: Json) -> None:
         """Fold one record in."""
@@ -87,6 +89,14 @@ class History:
             case "effect" | "intent" | "asked" | "inner":
                 if self.pending is not None:
                     self.pending.tape.take(record)
+                if record.get("of") == "job" and "res" in record:
+                    self._hear_of(record["res"])
+
+    def _hear_of(self, job: Json) -> None:
+        if job["state"] == "done":
+            self.jobs.pop(job["job"], None)
+        elif job["applies"]:
+            self.jobs[job["job"]] = job["at"]
 
     def _go_on_with(self, file: str) -> None:
         fields = self.files.get(file, self.state.fields)
@@ -99,6 +109,7 @@ class History:
         fields = self.files.get(self.file, self.state.fields)
         self.state = State.restored(fields, record["values"], record["digest"])
         self.steps, self.snapshot_seq, self.updates = record["n"], seq, 0
+        self.jobs = dict(record.get("jobs", {}))
         inside = record.get("turn")
         if inside is None:
             self.turns, self.pending = record["turns"], None
@@ -115,7 +126,9 @@ class History:
         self.turns, self.turn_seq = record["n"], seq
         self.steps = record["steps"]
         self.pending = Pending(record, record["start"], options=record["options"])
-        self.state.begin(record["reset"], record["inputs"])
+        self.state.begin(record["reset"], record["inputs"], arrived(record))
+        for job in record.get("jobs", ()):
+            self.jobs.pop(job["job"], None)
 
     def _step(self, record: Json) -> None:
         pending = self.pending

@@ -54,6 +54,7 @@ class Keeper:
             created=head.created,
             updated=time.time(),
             variants=head.variants,
+            of=head.of,
         )
         await self.log.save_head(self.head)
 

@@ -11,7 +11,7 @@ from agentctl.engine.executor import Executor
 from agentctl.engine.history import Pending
 from agentctl.engine.session import Request, make_turn
 from agentctl.engine.steps import Passage
-from agentctl.engine.tape import Tape, unpacked
+from agentctl.engine.tape import Tape, arrived, unpacked
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Watch
 from agentctl.errors import NodeError, StoreError
@@ -228,7 +228,7 @@ class _ReplayedTurn:
         """The state as the records leave it."""
         state = State.restored(before.fields, before.values, before.digest)
         began = self.recorded.began
-        state.begin(began["reset"], began["inputs"])
+        state.begin(began["reset"], began["inputs"], arrived(began))
         for step in self.recorded.steps:
             if (changed := self.recorded.changes.get(step["n"])) is not None:
                 state = _carried(state, self.graph_of(changed))
@@ -239,7 +239,7 @@ class _ReplayedTurn:
         """The first divergence, and the state at the end."""
         recorded, began = self.recorded, self.recorded.began
         try:
-            state.begin(began["reset"], began["inputs"])
+            state.begin(began["reset"], began["inputs"], arrived(began))
         except (NodeError, KeyError) as error:
             message = f"the inputs do not fit: {error}"
             return Divergence("D30", began["steps"], "", message, began["inputs"], None), state

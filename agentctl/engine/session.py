@@ -12,12 +12,14 @@ from agentctl.engine.changes import refuse_changes
 from agentctl.engine.effects import Effects
 from agentctl.engine.executor import Ended, Executor
 from agentctl.engine.history import History, Pending
+from agentctl.engine.jobs import Job, JobQueue, Starter
 from agentctl.engine.keeper import Keeper
 from agentctl.engine.masking import Mask
 from agentctl.engine.nesting import Nesting
 from agentctl.engine.outcome import Outcome
 from agentctl.engine.reading import history_in
 from agentctl.engine.steps import Passage
+from agentctl.engine.tape import arrived
 from agentctl.engine.turn import Turn
 from agentctl.engine.watch import Stop, Watch
 from agentctl.engine.world import World
@@ -26,7 +28,8 @@ from agentctl.events import EventStream, Sink, TurnFacts
 from agentctl.graph.plan import END, Graph
 from agentctl.ids import new_uuid
 from agentctl.json import Json
-from agentctl.state import State
+from agentctl.state import State, Trimmed
+from agentctl.store.memory import MemoryThreadStore
 from agentctl.store.protocols import Head, ThreadLog, ThreadStore
 
 
@@ -56,7 +59,9 @@ class Session:
         *,
         sinks: Sequence[Sink] = (),
         secrets: Sequence[str] = (),
+        jobs: JobQueue | None = None,
     ) -> None:
+        self.jobs = JobQueue(MemoryThreadStore()) if jobs is None else jobs
         self.graph = graph
         self.store = store
         self.world = world
@@ -110,9 +115,11 @@ class Session:
         reset = [name for name in self.graph.output if self.graph.fields[name].reduce == "last"]
         reset = [name for name in reset if name not in self.graph.input]
         before = (dict(state.values), state.digest)
+        jobs_before = dict(history.jobs)
         inputs = Mask(self.secrets)(dict(request.inputs))
+        over = await self._jobs_over(history)
         try:
-            state.begin(reset, inputs)
+            trimmed = state.begin(reset, inputs, arrived({"jobs": over}))
         except NodeError as error:
             raise UsageError(f"input {error.message}") from error
         for name in self.graph.input:
@@ -131,6 +138,8 @@ class Session:
             "digest": self.graph.digest,
             "options": dict(request.options),
         }
+        if over:
+            record["jobs"] = over
         await self.store.save_file(self.graph.digest, self.graph.recording)
         head = await self.store.head(log.thread) or Head(
             thread=log.thread, created=time.time(), tenant=request.tenant
@@ -138,14 +147,15 @@ class Session:
         records: list[Json] = [record]
         if history.file not in ("", self.graph.digest):
             # the updates before this are folded by other types, which need not be read again
-            records.insert(0, _snapshot_between(history, self.graph.digest, *before))
+            records.insert(0, _snapshot_between(history, self.graph.digest, *before, jobs_before))
         seq = await log.append(records)
         keeper = Keeper(log, head, self.graph, turn_seq=seq)
         if len(records) == 2:
             keeper.snapshot_seq = seq - 1
         history.turns += 1
         passage = Passage(self.graph.start, updates=history.updates)
-        return await self._drive(keeper, history, Pending(record, self.graph.start), passage, request, stop)
+        pending = Pending(record, self.graph.start)
+        return await self._drive(keeper, history, pending, passage, request, stop, trimmed)
 
     async def _take_up(
         self, log: ThreadLog, history: History, pending: Pending, request: Request, stop: Stop | None
@@ -185,17 +195,21 @@ class Session:
         passage: Passage,
         request: Request,
         stop: Stop | None,
+        trimmed: Sequence[Trimmed] = (),
     ) -> Outcome:
         await keeper.save("running", history.turns, history.steps)
         watch = Watch(stop)
         effects = Effects(pending.tape, keeper, watch, live=True, secrets=self.secrets)
         turn = make_turn(self.graph, history.state, effects, pending, request, self.world, self.sinks)
-        turn.step = history.steps
+        turn.step, turn.open_jobs = history.steps, history.jobs
+        turn.jobs = Starter(self.jobs, self.graph, request.options)
         resumed = pending.used is not None or pending.suspended is not None or bool(pending.tape.effects)
         inputs = pending.began["inputs"]
         turn.events.publish(
             "run.resumed" if resumed else "run.started", **({} if resumed else {"inputs": inputs})
         )
+        if not resumed:
+            _tell_of_jobs(turn, pending.began.get("jobs", ()), trimmed)
         try:
             ended = await Executor(turn, passage).drive()
             outcome = make_outcome(turn, passage, ended)
@@ -207,6 +221,17 @@ class Session:
         if ended.refused is not None:
             raise ended.refused
         return outcome
+
+    async def _jobs_over(self, history: History) -> list[Json]:
+        """The background jobs of the thread that are over, in the order of their keys, with what each found."""
+        over: list[Json] = []
+        for key, at in sorted(history.jobs.items()):
+            job = await self.jobs.find(key)
+            if job is not None and not job.is_over:
+                continue
+            over.append({"job": key, "at": at, **_found_by(job, history.state)})
+            del history.jobs[key]
+        return over
 
     def _run_names(self, thread: str, turn: int, tenant: str) -> dict[str, Json]:
         names: dict[str, Json] = {
@@ -272,7 +297,7 @@ def make_outcome(turn: Turn, passage: Passage, ended: Ended) -> Outcome:
         run=turn.run["id"],
         turn=turn.run["turn"],
         status=ended.status if ended.reason != "cannot" else "failed",
-        output={name: turn.state.values.get(name) for name in turn.graph.output} if over else {},
+        output={name: turn.state.shown.get(name) for name in turn.graph.output} if over else {},
         steps=budget.nodes,
         usage=budget.usage,
         cost=budget.cost,
@@ -287,9 +312,9 @@ def make_outcome(turn: Turn, passage: Passage, ended: Ended) -> Outcome:
 
 
 def _snapshot_between(
-    history: History, file: str, values: Mapping[str, Json], digest: str
+    history: History, file: str, values: Mapping[str, Json], digest: str, jobs: Mapping[str, str]
 ) -> dict[str, Json]:
-    return {
+    record: dict[str, Json] = {
         "kind": "snapshot",
         "n": history.steps,
         "file": file,
@@ -297,6 +322,9 @@ def _snapshot_between(
         "values": dict(values),
         "digest": digest,
     }
+    if jobs:
+        record["jobs"] = dict(jobs)
+    return record
 
 
 def pending_refusal(thread: str, pending: Pending) -> UsageError:
@@ -311,6 +339,32 @@ def _state_of(pending: Pending) -> str:
     if pending.suspended is None:
         return "its process was killed"
     return str(pending.suspended["status"])
+
+
+def _found_by(job: Job | None, state: State) -> dict[str, Json]:
+    """What a job that is over brings to a state, as the `turn` record keeps it."""
+    if job is None:
+        return {"error": {"class": "server", "message": "the job is not in the store any more"}}
+    if job.status != "done":
+        return {"error": job.error or {"class": "refused", "message": "the job was cancelled"}}
+    try:
+        return {"writes": state.prepare(job.writes)}
+    except KeyError as missing:
+        message = f"there is no field {missing} for what the job found"
+    except NodeError as error:
+        message = error.message
+    return {"error": {"class": "bad_answer", "message": message}}
+
+
+def _tell_of_jobs(turn: Turn, jobs: Sequence[Json], trimmed: Sequence[Trimmed]) -> None:
+    """Publish what became of the jobs that a turn takes in."""
+    for job in jobs:
+        if "error" in job:
+            turn.events.publish("job.lost", turn.step, job=job["job"], node=job["at"], error=job["error"])
+        else:
+            turn.events.publish("job.applied", turn.step, job=job["job"], node=job["at"])
+    for one in trimmed:
+        turn.events.publish("context.trimmed", turn.step, field=one.field, dropped=one.dropped)
 
 
 def _publish_end(turn: Turn, outcome: Outcome) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 
 from agentctl.engine.effects import error_record
+from agentctl.engine.jobs import start_job
 from agentctl.engine.routing import Routed, route
 from agentctl.engine.signals import Cut, CutReason, LimitReached
 from agentctl.engine.turn import Turn
@@ -198,6 +199,8 @@ class Steps:
         watch = self.watch
         around = None if isinstance(node, AskNode) else self._begin_watch(node)
         try:
+            if node.background is not None:
+                return await start_job(self.turn, place, node)
             return await run_node(self.turn, node, place)
         except Cut as cut:
             raise self._cut_error(node, cut) from None

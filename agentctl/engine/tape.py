@@ -2,7 +2,8 @@
 
 A log is a sequence of JSON objects, each with a `kind`:
 
-- `turn` begins a turn: its number, run id, time, inputs, the file's digest and name.
+- `turn` begins a turn: its number, run id, time, inputs, the file's digest and name; `jobs` are background jobs that
+  are over, each with what it wrote or its error.
 - `effect` is one answer of the world, under the key of its place: `res`, or `err`, `cut`, `limit`.
 - `intent` says that a write is about to be made under that key.
 - `asked` says that a person was asked, and until when the answer counts.
@@ -102,6 +103,12 @@ def unpacked(step: Json, tape: Tape) -> list[Write]:
             raise DamagedRecord(f"step {step['n']} refers to `{key}`, which is not on the tape")
         _put_at(up, at, effect_part(effect, part), own)
     return [(name, value) for name, value in up]
+
+
+def arrived(turn: Json) -> list[Write]:
+    """What background jobs found that a `turn` record took in, in the order of their keys."""
+    found = (job.get("writes", ()) for job in turn.get("jobs", ()))
+    return [(name, value) for writes in found for name, value in writes]
 
 
 def effect_part(effect: Json, part: Sequence[str | int]) -> Json:

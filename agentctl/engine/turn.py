@@ -29,6 +29,7 @@ from agentctl.graph.plan import (
     GraphWork,
     MapNode,
     ModelPlan,
+    Node,
     ParallelNode,
     PythonWork,
     Tier,
@@ -59,6 +60,13 @@ class Inside(Protocol):
         """The result of a nested tool, which uses a budget of its own. Raises ToolError, Cut, LimitReached, Waiting."""
 
 
+class Jobs(Protocol):
+    """Where background jobs are asked for."""
+
+    async def ask(self, turn: Turn, node: Node, about: Json) -> Answer:
+        """Ask for the job of a node, told from its others by `about`. Raises StoreError."""
+
+
 @dataclass(slots=True)
 class Turn:
     """The NodeTurn of a run, a resumed run and a replay; they differ in `effects` and `world`.
@@ -79,6 +87,9 @@ class Turn:
     assume: Mapping[str, Json] = field(default_factory=dict)
     """For writes nobody saw the end of, by id: `retry`, or `{"done": result}`."""
     inside: Inside | None = None
+    jobs: Jobs | None = None
+    open_jobs: dict[str, str] = field(default_factory=dict)
+    """Jobs whose results a later turn takes in, and their nodes; shared with what runs inside."""
     names: Mapping[str, Json] = field(default_factory=dict)
     path: str = ""
     """Of what this runs inside of; empty for the root graph."""
@@ -99,7 +110,7 @@ class Turn:
     def __post_init__(self) -> None:
         # the record of the turn keeps its own
         self.run = dict(self.run)
-        self.names = {"state": self.state.values, "run": self.run}
+        self.names = {"state": self.state.shown, "run": self.run}
 
     def begin(self, node: str) -> None:
         """A node begins: the tier is read from the state as it is now."""

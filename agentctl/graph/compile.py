@@ -15,7 +15,7 @@ from agentctl.expressions import Expression, compile_bare, compile_template
 from agentctl.graph.context import compile_context
 from agentctl.graph.limits import limit_plan
 from agentctl.graph.nesting import document_of_tool, is_file, nested_tool, recorded_document, refuse_circle
-from agentctl.graph.nodes import agents_in_place, compile_nodes
+from agentctl.graph.nodes import agents_in_place, compile_nodes, placeholders
 from agentctl.graph.parts import attempts, template
 from agentctl.graph.plan import (
     AgentPlan,
@@ -123,6 +123,7 @@ class _Compiler:
     def _graph(self, spec: FileSpec | GraphSpec, name: str, keys: Keys) -> Graph:
         """The file's own graph or one of `graphs:`, at some keys, without what only a file has."""
         data = self.document.data
+        meanwhile = placeholders(spec.nodes)
         return Graph(
             name=name,
             digest="",
@@ -131,7 +132,7 @@ class _Compiler:
             start=spec.start,
             nodes=compile_nodes(self, spec.nodes, keys),
             routers={name: _router(name, router) for name, router in (spec.routers or {}).items()},
-            fields={name: self._field(name, kind) for name, kind in (spec.state or {}).items()},
+            fields={name: self._field(name, kind, meanwhile) for name, kind in (spec.state or {}).items()},
             input=tuple(spec.input or ()),
             output=tuple(spec.output or ()),
             limits=limit_plan(self.spec.limits or Limits()),
@@ -145,7 +146,7 @@ class _Compiler:
             is_file=False,
         )
 
-    def _field(self, name: str, kind: Json) -> FieldPlan:
+    def _field(self, name: str, kind: Json, meanwhile: Mapping[str, Json]) -> FieldPlan:
         kept = state_field(kind)
         return FieldPlan(
             name=name,
@@ -157,6 +158,8 @@ class _Compiler:
             has_default=kept.has_default,
             keep=kept.keep,
             first=kept.first,
+            placeholder=meanwhile.get(name),
+            has_placeholder=name in meanwhile,
         )
 
     def tool(self, name: str) -> ToolPlan:

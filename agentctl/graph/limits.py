@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from agentctl import units
-from agentctl.graph.plan import LimitPlan
+from agentctl.graph.plan import JobLimits, LimitPlan
 from agentctl.json import Json
-from agentctl.spec.model import Limits, OnLimit, Reserve, StepLimits
+from agentctl.spec.model import BackgroundLimits, Limits, OnLimit, Reserve, StepLimits
 
 
 def limit_plan(spec: Limits) -> LimitPlan:
@@ -31,8 +31,20 @@ def limit_plan(spec: Limits) -> LimitPlan:
         "reserve_time": _seconds(reserve.time),
         "reserve_tokens": reserve.tokens,
         "reserve_cost": UNSET if reserve.cost is UNSET else units.dollars(reserve.cost),
+        "background": _job_limits(spec.background or BackgroundLimits()),
     }
     return LimitPlan(**{name: value for name, value in said.items() if value is not UNSET})
+
+
+def _job_limits(spec: BackgroundLimits) -> JobLimits:
+    said: dict[str, Json] = {
+        "time": _seconds(spec.time),
+        "recursion": spec.recursion,
+        "tokens": spec.tokens,
+        "cost": UNSET if spec.cost is UNSET else units.dollars(spec.cost),
+        "concurrency": spec.concurrency,
+    }
+    return JobLimits(**{name: value for name, value in said.items() if value is not UNSET})
 
 
 def _seconds(text: Json) -> Json:

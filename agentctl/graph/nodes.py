@@ -15,6 +15,7 @@ from agentctl.graph.plan import (
     AgentNode,
     AgentPlan,
     AskNode,
+    BackgroundPlan,
     Graph,
     GraphNode,
     MapNode,
@@ -70,6 +71,7 @@ def _node(parts: Parts, name: str, spec: NodeSpec, keys: Keys) -> Node:
         "attempts": attempts(spec.retry, 1),
         "timeout": None if spec.timeout is UNSET else units.seconds(spec.timeout),
         "max_visits": spec.max_visits or None,
+        "background": _background(spec, keys) if spec.background is True else None,
     }
     if spec.parallel is not UNSET:
         branches = {
@@ -80,6 +82,22 @@ def _node(parts: Parts, name: str, spec: NodeSpec, keys: Keys) -> Node:
     if spec.map is not UNSET:
         return _map(parts, name, spec.map, (*keys, "map"), shared)
     return _plain(parts, name, spec, keys, shared)
+
+
+def _background(spec: NodeSpec, keys: Keys) -> BackgroundPlan:
+    return BackgroundPlan(
+        ".".join(str(key) for key in keys), template(spec.idempotency_key), applies=keys[0] == "nodes"
+    )
+
+
+def placeholders(specs: Mapping[str, NodeSpec]) -> dict[str, Json]:
+    """How fields read until a background node has saved them."""
+    found: dict[str, Json] = {}
+    for work in (work for spec in specs.values() for work in _works(spec)):
+        if isinstance(work, NodeSpec) and work.background is True and work.placeholder is not UNSET:
+            for name in _save(work.save).fields:
+                found.setdefault(name, work.placeholder)
+    return found
 
 
 def _map(parts: Parts, name: str, spec: MapSpec, keys: Keys, shared: Json) -> MapNode:

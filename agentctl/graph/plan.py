@@ -387,6 +387,18 @@ class Save:
         return [self.whole] if self.whole else [name for name, _ in self.parts]
 
 
+@dataclass(frozen=True, slots=True)
+class BackgroundPlan:
+    """A node that starts a job instead of doing its work."""
+
+    at: str
+    """Where the node stands in its file: `nodes.read_on`, `graphs.inner.nodes.look`."""
+    key: Expression | None
+    """The idempotency key; None: what the node is given makes it one job or another."""
+    applies: bool
+    """Whether a later turn takes the result in: the state of a graph inside another is gone by then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
     """What every node has, whatever its verb."""
@@ -400,6 +412,7 @@ class NodePlan:
     timeout: float | None = None
     """Seconds for one try; for `ask`, until its deadline."""
     max_visits: int | None = None
+    background: BackgroundPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -490,6 +503,18 @@ Router = ConditionRouter | ValueRouter
 
 
 @dataclass(frozen=True, slots=True)
+class JobLimits:
+    """What ends a background job; None: `time` and `recursion` are those of a turn, the others bound nothing."""
+
+    time: float | None = None
+    recursion: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    concurrency: int = 1
+    """Jobs side by side."""
+
+
+@dataclass(frozen=True, slots=True)
 class LimitPlan:
     """What ends a turn. Times in seconds, sizes in bytes, money in US dollars; None bounds nothing."""
 
@@ -509,6 +534,7 @@ class LimitPlan:
     reserve_time: float = 30.0
     reserve_tokens: int = 2000
     reserve_cost: float = 0.05
+    background: JobLimits = JobLimits()
 
 
 @dataclass(frozen=True, slots=True)

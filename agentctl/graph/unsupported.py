@@ -29,9 +29,6 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     for key, what in _TOP.items():
         if key in data:
             yield (key,), what
-    yield from _unsupported_nodes(data, ())
-    for name, graph in data.get("graphs", {}).items():
-        yield from _unsupported_nodes(graph, ("graphs", name))
     for name, store in data.get("stores", {}).items():
         if "url" in store:
             yield ("stores", name, "url"), "shared stores (`url`)"
@@ -40,15 +37,3 @@ def _unsupported(data: Json) -> Iterator[tuple[Keys, str]]:
     for key in ("hooks", "buffer", "when_full"):
         if key in data.get("events", {}):
             yield ("events", key), f"events.{key}"
-
-
-def _unsupported_nodes(graph: Json, at: Keys) -> Iterator[tuple[Keys, str]]:
-    for name, node in graph["nodes"].items():
-        yield from _background(node, (*at, "nodes", name))
-
-
-def _background(node: Json, keys: Keys) -> Iterator[tuple[Keys, str]]:
-    if node.get("background"):
-        yield (*keys, "background"), "background nodes"
-    for name, branch in node.get("parallel", {}).items():
-        yield from _background(branch, (*keys, "parallel", name))

@@ -22,6 +22,7 @@ _ALWAYS = (
     "sink.lost",
     "sandbox.violation",
     "breaker.opened",
+    "job.lost",
 )
 """What a person must hear of, however quiet things are."""
 

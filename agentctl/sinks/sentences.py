@@ -26,7 +26,7 @@ def warning(event: Event) -> str | None:
         return f"the store failed, going on in memory: {one_line(str(event.data['error']), 200)}"
     if event.type == "sink.lost":
         return f"a sink is lost: {compact(event.data, 200)}"
-    if event.type in ("sandbox.violation", "breaker.opened", "model.passed_over"):
+    if event.type in ("sandbox.violation", "breaker.opened", "model.passed_over", "job.lost"):
         return sentence(event)
     return None
 
@@ -134,6 +134,16 @@ _SENTENCES: dict[str, Callable[[Json], str]] = {
     "context.summarised": lambda data: (
         f"{data['field']}: {data['messages']} messages summarised, {data['kept']} kept word for word"
     ),
+    "job.queued": lambda data: f"{data['node']}: job {data['job'][:12]} is to be done in the background",
+    "job.started": lambda data: f"{data['node']}: job {data['job'][:12]} is worked on",
+    "job.done": lambda data: f"{data['node']}: job {data['job'][:12]} is done",
+    "job.failed": lambda data: f"{data['node']}: job {data['job'][:12]} failed: {error_text(data['error'])}",
+    "job.waiting": lambda data: f"{data['node']}: job {data['job'][:12]} waits for a person",
+    "job.left": lambda data: f"{data['node']}: job {data['job'][:12]} is left for later{_because(data)}",
+    "job.applied": lambda data: f"{data['node']}: the result of job {data['job'][:12]} has arrived",
+    "job.lost": lambda data: (
+        f"{data['node']}: job {data['job'][:12]} brings nothing: {error_text(data['error'])}"
+    ),
     "context.trimmed": lambda data: f"{data['field']}: the {data['dropped']} oldest dropped",
     "ask.answered": lambda data: f"{one_line(str(data['id']), 60)} answered: {compact(data['answer'])}",
 }
@@ -147,3 +157,7 @@ def _amount(number: Json) -> str:
         if isinstance(number, float)
         else str(number)
     )
+
+
+def _because(data: Json) -> str:
+    return f": {error_text(data['error'])}" if data.get("error") else ""

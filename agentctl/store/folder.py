@@ -13,6 +13,8 @@ from agentctl.store.memo import DiskMemo
 from agentctl.store.threads import DiskThreadStore, Durability
 
 NAME = ".agentctl"
+JOBS = "jobs"
+"""The folder of the background jobs, in a store's."""
 MEMO_SIZE = 256 * 1024**2
 """Bytes, unless MEMO_SIZE_VARIABLE says otherwise."""
 MEMO_SIZE_VARIABLE = "AGENTCTL_MEMO_SIZE"
@@ -61,6 +63,19 @@ def prepare_store(folder: Path) -> Path:
 def open_thread_store(folder: Path, *, durability: Durability = "normal") -> DiskThreadStore:
     """The threads kept in a store's folder. Nothing is made before something is written."""
     return DiskThreadStore(folder.absolute(), durability=durability)
+
+
+def open_jobs(folder: Path, *, durability: Durability = "normal") -> DiskThreadStore:
+    """The logs of the background jobs kept in a store's folder; to be written, after `prepare_jobs`."""
+    return DiskThreadStore(folder.absolute() / JOBS, durability=durability)
+
+
+def prepare_jobs(folder: Path) -> None:
+    """Make the place of the jobs in a store's folder. Raises UsageError."""
+    try:
+        (folder / JOBS).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"jobs cannot be kept in {folder / JOBS}: {error.strerror}") from error
 
 
 def open_memo(

@@ -39,6 +39,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix seconds."""
     updated: float = 0.0
     variants: dict[str, str] = {}
+    of: str = ""
+    """The thread that started this one, where this is a background job."""
 
 
 class ThreadLog(Protocol):
