@@ -20,6 +20,7 @@ from agentctl.json import Json, encode
 from agentctl.sinks.sentences import error_text
 
 if TYPE_CHECKING:
+    from agentctl.assembly.loading import LoadedGraph
     from agentctl.engine.jobs import Job
 
 app = application("List, work on and cancel background jobs.")
@@ -90,14 +91,8 @@ def run(
             sandbox=options.get("sandbox"),
         )
 
-        async def work(keys: Sequence[str]) -> tuple[list[Job], int]:
-            async with graph, console.turn() as turn:
-                found = await graph.awork(
-                    only=keys, assume=assumed, accept_changes=accept_changes, sinks=turn.sinks, stop=turn.stop
-                )
-                return found, 0 if turn.signals.got is None else turn.signals.exit_code
-
-        found, code = asyncio.run(work([job.key for job in same]))
+        keys = [job.key for job in same]
+        found, code = asyncio.run(_work(graph, keys, assumed, console, accept_changes=accept_changes))
         tried |= {job.key: job for job in found}
         if code:
             break
@@ -105,6 +100,22 @@ def run(
         print_json({"v": 1, "jobs": [job.as_json() for job in tried.values()]})
     say_left(list(tried.values()), console)
     return code or _exit_code(tried.values())
+
+
+async def _work(
+    graph: LoadedGraph,
+    keys: Sequence[str],
+    assumed: dict[str, Json],
+    console: Console,
+    *,
+    accept_changes: bool,
+) -> tuple[list[Job], int]:
+    """The jobs as they are after it, and the exit code of the signal that came meanwhile, or 0."""
+    async with graph, console.turn() as turn:
+        found = await graph.awork(
+            only=keys, assume=assumed, accept_changes=accept_changes, sinks=turn.sinks, stop=turn.stop
+        )
+        return found, 0 if turn.signals.got is None else turn.signals.exit_code
 
 
 @app.command()

@@ -26,6 +26,7 @@ from agentctl.cli.options import (
     application,
 )
 from agentctl.cli.turns import Console, finish
+from agentctl.cli.working import work_off
 from agentctl.errors import UsageError
 from agentctl.json import Json
 
@@ -100,7 +101,10 @@ def resume(
                     cache=not no_cache,
                     stop=turn.stop,
                 )
-            return finish(outcome, console, turn.signals)
+            code = finish(outcome, console, turn.signals)
+            if outcome.status not in ("done", "limit", "failed") or not graph.has_background:
+                return code
+        return await work_off(graph, name, console, cache=not no_cache) or code
 
     return asyncio.run(go_on())
 

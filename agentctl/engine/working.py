@@ -47,10 +47,11 @@ class JobWorker:
         asked, a changed file, or another process that works on them.
         """
         tried: dict[str, None] = {}
+        known = {job.key for job in await self.queue.all(thread)} if only is not None else set()
         while not self._is_stopped():
             wanted = [job for job in await self.queue.all(thread) if not job.is_over and job.key not in tried]
             if only is not None:
-                wanted = [job for job in wanted if job.key in only or job.thread in tried]
+                wanted = [job for job in wanted if job.key in only or job.key not in known]
             if not wanted:
                 break
             tried |= dict.fromkeys(job.key for job in wanted)
@@ -73,9 +74,12 @@ class JobWorker:
                 await self._one(job)
 
         most = self.graph.limits.background.concurrency
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(most, len(jobs))):
-                group.create_task(some())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(most, len(jobs))):
+                    group.create_task(some())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _one(self, job: Job) -> None:
         """Work on a job until it is over or left; another process that works on it is left alone."""
