@@ -78,6 +78,7 @@ def thread_text(head: Head, rows: Sequence[tuple[int, Json]]) -> str:
     lines = [f"thread {head.thread}", *_totals(head)]
     for turn in turns_of(rows):
         lines += ["", f"turn {turn['turn']}  {turn['status']}  {compact(turn['inputs'], 120)}"]
+        lines += [_job_line(job) for job in turn["jobs"]]
         for step in turn["steps"]:
             calls = "".join(f" · {name}" for name in step["calls"])
             went = f" → {step['next']}" if step["next"] else ""
@@ -124,6 +125,7 @@ def _turn(record: Json) -> dict[str, Json]:
         "file": record["path"],
         "digest": record["digest"],
         "inputs": record["inputs"],
+        "jobs": record.get("jobs", []),
         "status": "running",
         "seconds": 0.0,
         "steps": [],
@@ -181,3 +183,10 @@ def _totals(head: Head) -> list[str]:
         f"graph {head.graph} · {head.status} · {moment(head.updated)}",
         f"{turns} · {steps} · {tokens(usage)} · cost {money(head.cost)}",
     ]
+
+
+def _job_line(job: Json) -> str:
+    """What a background job that is over brought to a turn."""
+    found = dict(job.get("writes", ()))
+    brought = error_text(job["error"]) if "error" in job else compact(found, _LONGEST_VALUE)
+    return f"    -  {job['at']} · job {job['job'][:12]}: {brought}"
