@@ -29,11 +29,11 @@ class Part:
 
 
 def test_a_part_that_cannot_be_closed_keeps_no_other_open() -> None:
-    store, sink, world = Part(), Part(OSError("disk full")), Part(RuntimeError("no"))
+    store, jobs, sink, world = Part(), Part(), Part(OSError("disk full")), Part(RuntimeError("no"))
     shared: Json = Open
     with pytest.raises(OSError, match="disk full"):
-        asyncio.run(shared(store, world, (sink,)).close())
-    assert all(part.is_closed for part in (store, sink, world))
+        asyncio.run(shared(store, jobs, world, (sink,)).close())
+    assert all(part.is_closed for part in (store, jobs, sink, world))
 
 
 def test_a_graph_is_compiled_again_only_when_its_servers_say_something_else() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agentctl.check.check import check
 from agentctl.engine.signals import Question
 from agentctl.errors import UsageError
-from agentctl.graph.plan import Model
+from agentctl.graph.plan import Model, StoreWork
 from agentctl.json import encode
 from agentctl.messages import ChatReply, ChatRequest, Usage
 from agentctl.models.groups import Hearing, ModelAnswer
@@ -154,6 +154,8 @@ class Answering(Desk):
 
     async def _work(self, call: Any) -> Json:
         self.worked.append((call.tool.name, call.arguments, call.idempotency_key))
+        if isinstance(call.tool.work, StoreWork):
+            return []  # a context policy asks a store that is still empty
         return self.results.get(call.tool.name, "words")
 
 
