@@ -242,13 +242,15 @@ class McpServer:
 
     async def _last_words(self) -> str:
         """How a process of ours ended, and what it wrote last."""
-        if self._process is None:
+        process, connection = self._process, self._connection
+        if process is None:
             return ""
         how = ""
         if not self._is_open:
-            fault = self._connection.fault if self._connection is not None else ""
-            how = f" (it {fault or await self._process.how_it_ended()})"
-        said = self._shown(self._process.last_words)
+            fault = connection.fault if connection is not None else ""
+            # meanwhile another call may have it started anew
+            how = f" (it {fault or await process.how_it_ended()})"
+        said = self._shown(process.last_words)
         return how + (f"; it said last: {said}" if said else "")
 
     def _named(self, error: ToolError, more: str = "") -> ToolError:

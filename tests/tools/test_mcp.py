@@ -259,6 +259,25 @@ def test_a_server_that_dies_fails_its_calls_and_is_started_again(desk: Desk) -> 
     assert desk.call(echo, {"text": "back"}) == "back"
 
 
+def test_a_call_is_told_how_its_server_ended_though_another_starts_it_anew(desk: Desk) -> None:
+    dies = desk.plan(SERVED, "mcp: server/dies, effect: read")
+
+    async def stubborn(pause: float) -> list[str]:
+        said = []
+        for _ in range(2):
+            with pytest.raises(ToolError) as raised:
+                await desk.acall(dies, {"secret": SECRET})
+            said.append(raised.value.message)
+            await asyncio.sleep(pause)
+        return said
+
+    async def all_of_them() -> list[list[str]]:
+        return await asyncio.gather(*(stubborn(pause) for pause in (0, 0, 0.01, 0.03)))
+
+    for said in desk.runner.run(all_of_them()):
+        assert [each for each in said if "ended" not in each and "SIGKILL" not in each] == []
+
+
 def test_a_server_that_was_killed_between_two_calls_is_started_for_the_second(desk: Desk) -> None:
     tool = desk.plan(faulty("none"), "mcp: server/it, effect: read")
     [first] = _servers(desk.folder)
