@@ -143,9 +143,9 @@ class McpServer:
 
     async def _connected(self) -> McpConnection:
         """The open connection. Raises NotServed, CannotRun."""
-        if self._connection is not None and self._connection.is_open:
-            return self._connection
         if self._opening is None or self._opening.done():
+            if self._connection is not None and self._connection.is_open:
+                return self._connection
             # a task: two first calls start one server, and one that is given up does not take the other along
             self._opening = asyncio.create_task(self._start())
             self._opening.add_done_callback(_seen)
@@ -222,7 +222,10 @@ class McpServer:
 
     async def _end_if_stuck(self, patience: float) -> None:
         """A server of ours that was silent, and says nothing now either, is ended, to be started again."""
-        if not self._was_silent or self._process is None or self._under_way > 1 or not self._is_open:
+        is_starting = self._opening is not None and not self._opening.done()
+        if not self._was_silent or self._process is None or self._under_way > 1 or is_starting:
+            return
+        if not self._is_open:
             return
         assert self._connection is not None
         if await self._connection.is_alive(patience):
