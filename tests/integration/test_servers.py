@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,6 +69,12 @@ class Far(BaseHTTPRequestHandler):
             whole = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "far-1", **chunk}
             self.wfile.write(f"data: {json.dumps(whole)}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
+
+    def looked_at_first(self) -> None:
+        deadline = time.monotonic() + 30
+        while not self.looked and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.fine()
 
     def broken(self) -> None:
         self._error(500, "the disk is full")
@@ -189,10 +196,12 @@ def test_a_secret_reaches_the_server_and_nothing_else(tmp_path: Path, server: st
     assert b"very-secret" not in stored
 
 
-@pytest.mark.parametrize(("more", "looked"), [("", []), ("warm: true, ", ["/v1/models"])])
-def test_a_warm_model_is_connected_to_before_it_is_asked(
-    tmp_path: Path, server: str, more: str, looked: list[str]
+@pytest.mark.parametrize(
+    ("more", "behaviour", "looked"), [("", "fine", []), ("warm: true, ", "looked_at_first", ["/v1/models"])]
+)
+def test_a_warm_model_is_connected_to_beside_the_first_steps(
+    tmp_path: Path, server: str, more: str, behaviour: str, looked: list[str]
 ) -> None:
-    Far.behaviours = ["fine"]
+    Far.behaviours = [behaviour]
     done = run(tmp_path, server, more=more)
     assert (done.returncode, Far.looked) == (0, looked)
